@@ -161,9 +161,7 @@ def lines(x, series, *, xlabel, ylabel, title, logx=False, logy=False):
     curves = {name: _numbers(y, f"series {name!r}", gaps=True) for name, y in series.items()}
     for name, y in curves.items():
         if len(y) != len(x):
-            raise ValueError(
-                f"lengths differ: x has {len(x)} numbers, series {name!r} has {len(y)}"
-            )
+            raise ValueError(f"lengths differ: x has {len(x)}, series {name!r} has {len(y)}")
     every_y = [value for y in curves.values() for value in y]
     for name, logarithmic, values in (("x", logx, x), ("y", logy, every_y)):
         if logarithmic and np.nanmin(values) <= 0:
@@ -214,8 +212,9 @@ def _log_ticks(low, high):
         ticks = np.outer(decades, steps).ravel()
         ticks = ticks[(low <= ticks) & (ticks <= high)]
         if len(ticks) >= 3:
-            return ticks
-    return MaxNLocator(4).tick_values(low, high)
+            return ticks[:: math.ceil(len(ticks) / 8)]
+    ticks = MaxNLocator(4).tick_values(low, high)
+    return ticks[ticks > 0]
 
 
 def _numbers(values, name, gaps=False):

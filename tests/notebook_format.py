@@ -35,6 +35,7 @@ FEWEST_QUESTIONS = 5
 # nbval reads both tags and comments; either takes a cell out of the comparison.
 NOT_COMPARED = {"nbval-ignore-output", "pytest-validate-ignore-output", "nbval-skip"}
 
+BASE64 = re.compile(r"(?<=;base64,)[\w+/=]+")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:home|Users|root|tmp|private)/[\w.-]*|\b[CD]:\\\w*")
@@ -81,7 +82,7 @@ def canonical(notebook: NotebookNode) -> NotebookNode:
 
 def cell_id(cell: NotebookNode, seen: dict[str, int]) -> str:
     """Return an id made from the cell's content, so that generating it again changes nothing."""
-    digest = hashlib.sha256((cell.cell_type + cell.source).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
     seen[digest] = seen.get(digest, 0) + 1
     return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
 
@@ -134,7 +135,7 @@ def is_compared(cell: NotebookNode) -> bool:
 def strings(value: object) -> Iterator[str]:
     """Yield the texts in an output, but not its pictures, whose base64 looks like paths."""
     if isinstance(value, str):
-        yield ANSI.sub("", value)
+        yield BASE64.sub("", ANSI.sub("", value))
     elif isinstance(value, list):
         for item in value:
             yield from strings(item)
@@ -144,8 +145,8 @@ def strings(value: object) -> Iterator[str]:
                 yield from strings(item)
 
 
-def output_text(outputs: list[NotebookNode], errors: bool = True) -> str:
-    """Return what a cell printed, displayed and raised, as one text."""
+def output_text(outputs: list[NotebookNode]) -> str:
+    """Return what a cell printed, displayed and raised, as one text without pictures."""
     parts = []
     for output in merged(copy.deepcopy(outputs)):
         if output.output_type == "stream":
@@ -154,7 +155,7 @@ def output_text(outputs: list[NotebookNode], errors: bool = True) -> str:
             parts.append(f"{output.ename}: {output.evalue}")
         else:
             parts += [text for kind, text in output.data.items() if kind.startswith("text/")]
-    return "\n".join(part.rstrip("\n") for part in parts)
+    return BASE64.sub("", "\n".join(part.rstrip("\n") for part in parts))
 
 
 # Looking at Markdown

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -153,11 +154,8 @@ def test_one_bar_per_value(values):
     axes = bars(range(len(values)), values, **NAMES).axes[0]
     assert [bar.get_width() for bar in axes.patches] == values
     assert axes.yaxis_inverted(), "the first bar is on top"
-    named = {
-        tick.get_text(): place for tick, place in zip(axes.get_yticklabels(), axes.get_yticks())
-    }
-    assert all(int(name) == place for name, place in named.items())
-    assert 1 <= len(named) <= 20
+    named = [int(label.get_text()) for label in axes.get_yticklabels()]
+    assert named == axes.get_yticks().tolist() and 1 <= len(named) <= 20
     numbers = [text.get_text() for text in axes.texts]
     assert numbers == ([f"{v:,}" for v in values] if len(values) <= 20 else [])
 
@@ -246,7 +244,7 @@ def test_a_logarithmic_axis_has_ticks_to_read(values):
     low, high = axes.get_ylim()
     assert low <= min(values) and max(values) <= high
     ticks = axes.get_yticks()
-    assert 2 <= len(ticks) <= 20 and (ticks > 0).all()
+    assert 2 <= len(ticks) <= 8 and (ticks > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -295,8 +293,8 @@ def test_lines_refuses(x, series, logs, message):
 @pytest.mark.parametrize("figure", [some_bars(limit=1000), some_lines(logx=True, logy=True)])
 def test_every_text_is_large_enough_and_inside(figure):
     assert type(figure) is Figure
-    figure.savefig(io.BytesIO())
-    renderer = figure.canvas.get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
     texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
     assert len(texts) >= 8
     for text in texts:
@@ -307,10 +305,10 @@ def test_every_text_is_large_enough_and_inside(figure):
 
 
 def test_a_long_title_is_wrapped():
-    title = figure_title = "A title that is a good deal too long for one line of a narrow figure"
+    title = "A title that is a good deal too long for one line of a narrow figure"
     figure = some_bars(title=title)
     drawn = figure.axes[0].get_title("left")
-    assert drawn.replace("\n", " ") == figure_title and "\n" in drawn
+    assert drawn.replace("\n", " ") == title and "\n" in drawn
 
 
 def test_importing_it_leaves_pyplot_alone():

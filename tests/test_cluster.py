@@ -1,0 +1,205 @@
+"""Start, reuse, join, close; and what goes wrong with words that help."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from distributed import Client, LocalCluster, Security
+
+import helpers.cluster
+from helpers.cluster import ClusterError, close_cluster, describe_cluster, start_cluster
+
+IN_THIS_PROCESS = {"processes": False, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    close_cluster()
+
+
+@pytest.fixture(scope="module")
+def other_scheduler():
+    """A running cluster that somebody else started."""
+    with LocalCluster(
+        n_workers=1,
+        processes=False,
+        dashboard_address="127.0.0.1:0",
+        host="127.0.0.1",
+        protocol="tcp",
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_the_same_cluster_is_reused_and_another_replaces_it():
+    first = start_cluster("cpu", n_workers=1)
+    assert start_cluster("cpu", n_workers=1) is first
+    second = start_cluster("cpu", n_workers=2)
+    assert second is not first
+    assert first.status == "closed"
+    assert len(second.scheduler_info(n_workers=-1)["workers"]) == 2
+
+
+def test_a_closed_client_is_not_reused():
+    first = start_cluster("cpu", n_workers=1)
+    first.close()
+    second = start_cluster("cpu", n_workers=1)
+    assert second.submit(sum, [1, 2]).result() == 3
+
+
+def test_closing_ends_the_workers_and_may_be_done_twice():
+    client = start_cluster("cpu", n_workers=1)
+    (pid,) = client.run(os.getpid).values()
+    assert psutil.pid_exists(pid)
+    close_cluster()
+    close_cluster()
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+def test_everything_listens_on_loopback_only():
+    client = start_cluster("cpu", n_workers=1)
+    pids = [os.getpid(), *client.run(os.getpid).values()]
+    listening = [
+        connection.laddr.ip
+        for pid in pids
+        for connection in psutil.Process(pid).net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening and set(listening) == {"127.0.0.1"}
+
+
+def test_a_kernel_that_ends_closes_its_workers():
+    code = (
+        "import os\nfrom helpers.cluster import start_cluster\n"
+        "if __name__ == '__main__':\n"
+        "    client = start_cluster('cpu', n_workers=1)\n"
+        "    print(*client.run(os.getpid).values())\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert gone(int(run.stdout))
+
+
+def test_a_kernel_that_is_killed_leaves_no_worker():
+    code = (
+        "import os\nfrom helpers.cluster import start_cluster\n"
+        "if __name__ == '__main__':\n"
+        "    client = start_cluster('cpu', n_workers=1)\n"
+        "    print(*client.run(os.getpid).values(), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode != 0
+    assert gone(int(run.stdout))
+
+
+def gone(pid, seconds=30):
+    deadline = time.monotonic() + seconds
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not psutil.pid_exists(pid)
+
+
+def test_joining_leaves_the_cluster_running(other_scheduler):
+    client = start_cluster("cpu", n_workers=1, scheduler=other_scheduler)
+    assert client.submit(sum, [1, 2]).result() == 3
+    close_cluster()
+    with Client(other_scheduler, set_as_default=False) as again:
+        assert again.submit(sum, [2, 3]).result() == 5
+
+
+def test_joining_over_tls():
+    pytest.importorskip("cryptography", reason="TLS certificates need the package cryptography")
+    security = Security.temporary()
+    with LocalCluster(
+        n_workers=1,
+        processes=False,
+        security=security,
+        protocol="tls",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://")
+        client = start_cluster("cpu", n_workers=1, scheduler=address, security=security)
+        assert client.submit(sum, [1, 2]).result() == 3
+        close_cluster()
+        with pytest.raises(ClusterError, match="security=distributed.Security"):
+            start_cluster("cpu", n_workers=1, scheduler=address)
+
+
+def test_nothing_listens_and_the_running_cluster_stays():
+    client = start_cluster("cpu", n_workers=1)
+    with pytest.raises(ClusterError, match="No Dask scheduler answers at tcp://127.0.0.1:1 "):
+        start_cluster("cpu", n_workers=1, scheduler="tcp://127.0.0.1:1", timeout=2)
+    assert start_cluster("cpu", n_workers=1) is client
+
+
+def test_something_else_listens(tmp_path):
+    from helpers.data import serve_folder
+
+    with serve_folder(tmp_path) as url:
+        address = url.replace("http", "tcp")
+        with pytest.raises(ClusterError, match="another program's port"):
+            start_cluster("cpu", n_workers=1, scheduler=address, timeout=2)
+
+
+def test_no_worker_in_time(other_scheduler):
+    with pytest.raises(ClusterError, match="1 of 3 workers came within 1 s"):
+        start_cluster("cpu", n_workers=3, scheduler=other_scheduler, timeout=1)
+    assert helpers.cluster._open["client"] is None
+
+
+def test_versions_that_differ_are_named(other_scheduler, monkeypatch):
+    real = Client.get_versions
+
+    def older(self, *args, **keywords):
+        versions = real(self, *args, **keywords)
+        for worker in versions["workers"].values():
+            worker["packages"]["numpy"] = "1.0"
+        return versions
+
+    monkeypatch.setattr(Client, "get_versions", older)
+    with pytest.raises(ClusterError, match="numpy .* here, 1.0 there"):
+        start_cluster("cpu", n_workers=1, scheduler=other_scheduler)
+
+
+@pytest.mark.parametrize("n_workers", [0, -1, 1.5, "2", None, True])
+def test_the_number_of_workers_is_checked(n_workers):
+    with pytest.raises(ValueError, match="n_workers must be a whole number"):
+        start_cluster("cpu", n_workers=n_workers)
+
+
+@pytest.mark.parametrize("scheduler", ["here", "tcp://127.0.0.1", 8786, ""])
+def test_the_address_is_checked(scheduler):
+    with pytest.raises(ValueError, match="scheduler must be an address such as"):
+        start_cluster("cpu", n_workers=1, scheduler=scheduler)
+
+
+@pytest.mark.parametrize("timeout", [0, -3, "10", None])
+def test_the_timeout_is_checked(timeout):
+    with pytest.raises(ValueError, match="timeout must be a positive number"):
+        start_cluster("cpu", n_workers=1, timeout=timeout)
+
+
+def test_the_dashboard_has_a_free_port_of_its_own_and_a_link_that_follows_dask(monkeypatch):
+    import dask
+
+    client = start_cluster("cpu", n_workers=1)
+    line = describe_cluster(client)
+    assert line.startswith("1 worker, 1 thread, ")
+    assert "dashboard: http://127.0.0.1:" in line
+    with dask.config.set({"distributed.dashboard.link": "/proxy/{port}/status"}):
+        assert "dashboard: /proxy/" in describe_cluster(client)
+
+
+def test_the_link_leads_through_jupyterhub(monkeypatch):
+    import dask
+
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ada/")
+    with dask.config.set({"distributed.dashboard.link": "{scheme}://{host}:{port}/status"}):
+        client = start_cluster("cpu", n_workers=1)
+        assert "dashboard: /user/ada/proxy/" in describe_cluster(client)

@@ -1,0 +1,212 @@
+"""papermill runs lessons with other parameters, solutions and exercises; facts still hold."""
+
+import difflib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import papermill
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from tests.notebook_format import ANSI, ROOT, canonical, dumps, is_compared, output_text, read, tags
+
+COURSE = ROOT / "course"
+SECONDS = 120  # for each cell
+
+
+def numbered(folder: Path) -> list[Path]:
+    """Return the notebooks of a folder in the order of the course."""
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+LESSONS = numbered(COURSE)
+SOLUTIONS = numbered(COURSE / "solutions")
+EXERCISES = numbered(COURSE / "exercises")
+
+
+def by_name(paths: list[Path]) -> pytest.MarkDecorator:
+    """Run a test once for each notebook."""
+    return pytest.mark.parametrize("path", paths, ids=[path.stem for path in paths])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with a space in its name, as people have."""
+    new = tmp_path / "a folder"
+    new.mkdir()
+    return new
+
+
+# Running
+
+
+def execute(path: Path, folder: Path, cwd: Path = COURSE, **parameters) -> NotebookNode:
+    """Run a notebook from top to bottom and return it; fail with the cell that failed."""
+    output, error = folder / path.name, None
+    output.unlink(missing_ok=True)
+    try:
+        papermill.execute_notebook(
+            path,
+            output,
+            parameters,
+            cwd=cwd,
+            kernel_name="python3",
+            execution_timeout=SECONDS,
+            progress_bar=False,
+        )
+    except papermill.PapermillExecutionError as raised:
+        # papermill 2.7 raises this also for a cell that may raise, so its notes on cells count.
+        error = raised if any(note(cell, "exception") for cell in read(output).cells) else None
+    except Exception as raised:  # a cell took too long, the kernel died
+        if not output.exists():
+            raise
+        error = raised
+    notebook = read(output)
+    if error:
+        last = [cell for cell in notebook.cells if note(cell, "start_time")][-1]
+        pytest.fail(f"{path.name} stopped at\n{shown(last)}\n{error}", pytrace=False)
+    return notebook
+
+
+def note(cell: NotebookNode, name: str) -> object:
+    """Return what papermill noted about a cell; its own cells have nothing."""
+    return cell.metadata.get("papermill", {}).get(name)
+
+
+def shown(cell: NotebookNode) -> str:
+    """Return the source and the outputs of a cell for a message."""
+    return f"--- source:\n{cell.source}\n--- outputs:\n{ANSI.sub('', output_text(cell.outputs))}"
+
+
+# Comparing
+
+
+def facts(cell: NotebookNode) -> list[str]:
+    """Return the lines that must be the same in every run, so not the warnings."""
+    outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return output_text(outputs).splitlines()
+
+
+def differences(stored: NotebookNode, new: NotebookNode) -> Iterator[str]:
+    """Yield every compared cell whose text is not the stored one."""
+    old_cells = [cell for cell in stored.cells if cell.cell_type == "code"]
+    new_cells = [cell for cell in new.cells if cell.cell_type == "code"]
+    new_cells = [cell for cell in new_cells if "injected-parameters" not in tags(cell)]
+    for old, now in zip(old_cells, new_cells, strict=True):
+        if is_compared(old) and facts(old) != facts(now):
+            lines = difflib.ndiff(facts(old), facts(now))
+            yield "\n".join(["--- source:", old.source, "--- stored (-) and now (+):", *lines])
+
+
+# The course
+
+
+def test_every_lesson_has_its_exercises():
+    names = [path.name for path in LESSONS]
+    assert names, "there is no lesson in course/"
+    assert names == [path.name for path in SOLUTIONS]
+    assert names == [path.name for path in EXERCISES]
+
+
+@pytest.mark.parametrize("n_workers", [1, 4])
+@by_name(LESSONS)
+def test_a_lesson_says_the_same_with_other_workers(path, n_workers, folder):
+    new = execute(path, folder, n_workers=n_workers)
+    different = list(differences(read(path), new))
+    assert not different, "\n\n".join([f"{path.name} with {n_workers} workers:", *different])
+
+
+@by_name(SOLUTIONS)
+def test_a_solution_is_right(path, folder):
+    new = execute(path, folder, cwd=path.parent)
+    checks = [cell for cell in new.cells if re.search(r"^check\(", cell.source, re.MULTILINE)]
+    assert checks, "no cell calls check()"
+    for cell in checks:
+        text = output_text(cell.outputs)
+        assert "right" in text, shown(cell)
+        assert not re.search("not yet|not attempted", text), shown(cell)
+
+
+@by_name(EXERCISES)
+def test_an_exercise_runs_as_it_is_given_out(path, folder):
+    execute(path, folder, cwd=path.parent)
+
+
+# These functions
+
+
+def store(path: Path, *cells: NotebookNode) -> Path:
+    """Write a small notebook."""
+    path.write_text(dumps(canonical(new_notebook(cells=list(cells)))), encoding="utf-8")
+    return path
+
+
+def printed(text: str, source: str = "print(n_workers)", **metadata) -> NotebookNode:
+    """Return a code cell that has printed."""
+    output = new_output("stream", name="stdout", text=text)
+    return new_code_cell(source, metadata=metadata, outputs=[output])
+
+
+PARAMETERS = new_code_cell("n_workers = 2", metadata={"tags": ["parameters"]})
+
+
+def test_the_kernel_is_this_python(tmp_path, folder):
+    path = store(tmp_path / "x.ipynb", new_code_cell("import sys\n\nprint(sys.prefix)"))
+    assert output_text(execute(path, folder).cells[0].outputs) == sys.prefix
+
+
+def test_parameters_arrive_and_a_changed_output_is_found(tmp_path, folder):
+    path = store(tmp_path / "x.ipynb", PARAMETERS, printed("2\n"), printed("a\n", "print('a')"))
+    assert list(differences(read(path), execute(path, folder))) == []
+    (found,) = differences(read(path), execute(path, folder, n_workers=4))
+    assert "print(n_workers)" in found
+    assert "- 2\n+ 4" in found
+
+
+def test_an_ignored_cell_and_warnings_are_not_compared():
+    warning = new_output("stream", name="stderr", text="careful")
+    ignored = {"tags": ["nbval-ignore-output"]}
+    old = new_notebook(cells=[printed("2\n", **ignored), printed("a\n")])
+    new = new_notebook(cells=[printed("4\n"), printed("a\n")])
+    new.cells[1].outputs.append(warning)
+    assert list(differences(old, new)) == []
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/html"])
+def test_a_changed_display_or_error_is_found(kind):
+    def displaying(value):
+        output = new_output("display_data", {kind: value})
+        error = new_output("error", ename="ValueError", evalue=value, traceback=[value])
+        cells = [new_code_cell("show()", outputs=[output]), new_code_cell("1/0", outputs=[error])]
+        return new_notebook(cells=cells)
+
+    assert len(list(differences(displaying("1"), displaying("1")))) == 0
+    assert len(list(differences(displaying("1"), displaying("2")))) == 2
+
+
+def test_a_cell_that_may_raise_does_not_stop_the_run(tmp_path, folder):
+    raising = new_code_cell("1 / 0", metadata={"tags": ["raises-exception"]})
+    path = store(tmp_path / "x.ipynb", raising, new_code_cell("print('after')"))
+    assert output_text(execute(path, folder).cells[-1].outputs) == "after"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("print('seen')\n1 / 0", "ZeroDivisionError: division by zero"),
+        ("print('seen')\nimport time\ntime.sleep(60)", "time.sleep(60)"),
+        ("print('seen', flush=True)\nimport os\nos._exit(1)", "Kernel died"),
+    ],
+    ids=["raises", "hangs", "dies"],
+)
+def test_a_failing_cell_is_shown(tmp_path, folder, monkeypatch, source, message):
+    monkeypatch.setattr(sys.modules[__name__], "SECONDS", 3)
+    path = store(tmp_path / "x.ipynb", new_code_cell("x = 1"), new_code_cell(source))
+    with pytest.raises(pytest.fail.Exception) as failure:
+        execute(path, folder)
+    text = str(failure.value)
+    assert text.startswith(f"x.ipynb stopped at\n--- source:\n{source}\n--- outputs:\nseen")
+    assert message in text
