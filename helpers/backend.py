@@ -22,6 +22,7 @@ TWINS = {
     "xdf": ("pandas", "cudf"),
     "ml": ("sklearn", "cuml"),
     "LocalCluster": ("distributed:LocalCluster", "dask_cuda:LocalCUDACluster"),
+    "KMeans": ("helpers.kmeans:DistributedKMeans", "cuml.dask.cluster:KMeans"),
 }
 
 

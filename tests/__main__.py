@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -45,10 +45,8 @@ OPTIONS = [
 def pytest_runtest_protocol(item: pytest.Item) -> None:
     """Note which test starts, for the message after a deadline."""
     if PROGRESS in os.environ:
-        source = item.cell.source if hasattr(item, "cell") else ""
-        text = "\n".join(
-            [f"{item.path}::{item.name}", *(f"    {line}" for line in source.splitlines())]
-        )
+        source = item.cell.source.splitlines() if hasattr(item, "cell") else []
+        text = "\n    ".join([f"{item.path}::{item.name}", *source])
         Path(os.environ[PROGRESS]).write_text(text, encoding="utf-8")
 
 
@@ -91,19 +89,20 @@ def kernel_children(kernel: object) -> list[str]:
 # The runner
 
 
-def marked(run: str) -> list[psutil.Process]:
+def marked(run: str) -> set[psutil.Process]:
     """Return the living processes that descend from this run."""
-    found = []
+    found = set()
     for process in psutil.process_iter():
         try:
             if run in process.environ().get(MARK, "") and process.status() != "zombie":
-                found.append(process)
+                # A child may have been started with another environment.
+                found |= {process, *process.children(recursive=True)}
         except (psutil.Error, OSError):
             pass  # it has just ended, or is someone else's
     return found
 
 
-def settled(find: Callable[[], list[psutil.Process]]) -> list[str]:
+def settled(find: Callable[[], Iterable[psutil.Process]]) -> list[str]:
     """Return a line for every process that is found, and is still there after some seconds."""
     end = time.monotonic() + GRACE
     while (lines := described(find())) and time.monotonic() < end:
@@ -111,7 +110,7 @@ def settled(find: Callable[[], list[psutil.Process]]) -> list[str]:
     return lines
 
 
-def described(processes: list[psutil.Process]) -> list[str]:
+def described(processes: Iterable[psutil.Process]) -> list[str]:
     """Return number and command of each process, without those that end by themselves."""
     lines = []
     for process in processes:

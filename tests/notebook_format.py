@@ -38,7 +38,11 @@ NOT_COMPARED = {"nbval-ignore-output", "pytest-validate-ignore-output", "nbval-s
 BASE64 = re.compile(r"(?<=;base64,)[\w+/=]+")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:home|Users|root|tmp|private)/[\w.-]*|\b[CD]:\\\w*")
+# Where this machine keeps the course and its libraries may be an unusual place.
+OWN = "|".join(re.escape(path) for path in {str(ROOT), sys.prefix, sys.base_prefix} - {"/usr"})
+MACHINE_PATH = re.compile(
+    rf"(?<![\w.-])(?:/(?:home|Users|root|tmp|private)/[\w.-]*|(?:{OWN})(?![\w-])|[CD]:\\\w*)"
+)
 QUESTION = re.compile(
     r"^### Question (\d+)\b(.*?)(?=^#{1,3} |\Z)", re.MULTILINE | re.DOTALL | re.IGNORECASE
 )
@@ -154,7 +158,8 @@ def output_text(outputs: list[NotebookNode]) -> str:
         elif output.output_type == "error":
             parts.append(f"{output.ename}: {output.evalue}")
         else:
-            parts += [text for kind, text in output.data.items() if kind.startswith("text/")]
+            others = (text for kind, text in output.data.items() if kind.startswith("text/"))
+            parts.append(output.data.get("text/plain") or next(others, ""))
     return BASE64.sub("", "\n".join(part.rstrip("\n") for part in parts))
 
 
@@ -307,15 +312,9 @@ def check_machine_paths(path: Path, notebook: NotebookNode) -> Iterator[str]:
     """Nothing names a folder of the author's machine."""
     for n, cell in enumerate(notebook.cells, 1):
         for text in [cell.source, *strings(cell.get("outputs", []))]:
-            found = MACHINE_PATH.search(text)
-            place = found[0] if found else next((own for own in OWN_PATHS if own in text), None)
-            if place:
-                yield f"cell {n}: names {place}, a path of one machine: print less or only a name"
+            if found := MACHINE_PATH.search(text):
+                yield f"cell {n}: names {found[0]}, a path of one machine: print less or only a name"
                 break
-
-
-# Where this machine keeps the course and its libraries, should that be an unusual place.
-OWN_PATHS = {str(ROOT), sys.prefix, sys.base_prefix} - {"/", "/usr", "/usr/local"}
 
 
 # Checks of lessons

@@ -280,6 +280,7 @@ def test_the_text_shows_what_differs():
         ["2", "0.3", "0.30000000000000004"],
     ]
     assert repr(found) == str(found) and not bool(found)
+    assert str(compare(np.ones(1), np.zeros(1))).split()[-3:] == ["0", "1.0", "0.0"]
     assert str(compare([1], [1])) == "equal" and bool(compare([1], [1]))
 
 
@@ -326,12 +327,14 @@ def test_dtypes_count_only_when_asked_for():
     found = compare(small, large, check_dtype=True)
     assert found.reason == "dtypes differ: column 'a' is float32 and float64" and found.rows.empty
     assert compare([1], [1.0], check_dtype=True).reason == "dtypes differ: int64 and float64"
+    assert not compare(np.float32(1), 1.0, check_dtype=True).equal
     assert compare(True, 1).equal and not compare(True, 1, check_dtype=True).equal
     assert compare([1, 2], np.array([1, 2]), check_dtype=True).equal
 
 
 def test_assert_equal():
     assert assert_equal([1.0], [1.1], atol=0.2) is None
+    assert assert_equal([1.0], [1.1], rtol=0.2) is None
     with pytest.raises(AssertionError) as raised:
         assert_equal([1.0], [1.1], atol=0.05)
     assert str(raised.value) == str(compare([1.0], [1.1]))

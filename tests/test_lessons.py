@@ -5,16 +5,19 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import papermill
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from helpers.grading.exercise import Result
 from tests.notebook_format import ANSI, ROOT, canonical, dumps, is_compared, output_text, read, tags
 
 COURSE = ROOT / "course"
 SECONDS = 120  # for each cell
+RIGHT = re.compile(r"\d\d\.\d+ \w+: right, (\d+) of \1 points")
 
 
 def numbered(folder: Path) -> list[Path]:
@@ -116,7 +119,9 @@ def test_every_lesson_has_its_exercises():
 def test_a_lesson_says_the_same_with_other_workers(path, n_workers, folder):
     new = execute(path, folder, n_workers=n_workers)
     different = list(differences(read(path), new))
-    assert not different, "\n\n".join([f"{path.name} with {n_workers} workers:", *different])
+    if different:
+        text = "\n\n".join([f"{path.name} with {n_workers} workers:", *different])
+        pytest.fail(text, pytrace=False)
 
 
 @by_name(SOLUTIONS)
@@ -125,9 +130,8 @@ def test_a_solution_is_right(path, folder):
     checks = [cell for cell in new.cells if re.search(r"^check\(", cell.source, re.MULTILINE)]
     assert checks, "no cell calls check()"
     for cell in checks:
-        text = output_text(cell.outputs)
-        assert "right" in text, shown(cell)
-        assert not re.search("not yet|not attempted", text), shown(cell)
+        if not RIGHT.match(output_text(cell.outputs)):
+            pytest.fail(f"{path.name} is not right:\n{shown(cell)}", pytrace=False)
 
 
 @by_name(EXERCISES)
@@ -191,6 +195,15 @@ def test_a_cell_that_may_raise_does_not_stop_the_run(tmp_path, folder):
     raising = new_code_cell("1 / 0", metadata={"tags": ["raises-exception"]})
     path = store(tmp_path / "x.ipynb", raising, new_code_cell("print('after')"))
     assert output_text(execute(path, folder).cells[-1].outputs) == "after"
+
+
+@pytest.mark.parametrize(
+    ("state", "points", "right"),
+    [("right", 4, True), ("right", 3, False), ("not yet", 4, False), ("not attempted", 0, False)],
+)
+def test_only_full_marks_are_right(state, points, right):
+    exercise = SimpleNamespace(id="02.1", name="mean_delay", points=4)
+    assert bool(RIGHT.match(str(Result(exercise, state, points)))) == right
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,16 @@ import sys
 import uuid
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.__main__ import MARK, described, kill, marked
+from tests.__main__ import MARK, described, marked
 
-SLEEP = "[sys.executable, '-c', 'import time; time.sleep(600)']"
+WITNESS = uuid.uuid4().hex  # in the environment or the command of all that these tests start
+SLEEP = f"[sys.executable, '-c', 'import time; time.sleep(600)  # {WITNESS}']"
 CHILD = f"import subprocess, sys\n\nchild = subprocess.Popen({SLEEP})"
+UNMARKED = f"import subprocess, sys\n\nchild = subprocess.Popen({SLEEP}, env={{}})"
 # Its parent ends at once and it has a session of its own: no parent, no group leads to it.
 ORPHAN = f"""import subprocess, sys
 orphan = "import subprocess, sys; subprocess.Popen({SLEEP}, start_new_session=True)"
@@ -20,6 +23,13 @@ _ = subprocess.run([sys.executable, "-c", orphan])"""
 HANG = "import time\n\ntime.sleep(600)"
 CLUSTER = """from distributed import LocalCluster
 cluster = LocalCluster(n_workers=1, dashboard_address=":0")"""
+
+
+def still_there():
+    """Return the processes of these tests."""
+    everyone = psutil.process_iter(["cmdline"])
+    told = {process for process in everyone if WITNESS in " ".join(process.info["cmdline"] or [])}
+    return told | marked(WITNESS)
 
 
 @pytest.fixture
@@ -34,18 +44,16 @@ def run(tmp_path):
         nbformat.write(notebook, path)
         call = [sys.executable, "-m", "tests", options, str(path)]
         done = subprocess.run(call, env=environment, capture_output=True, text=True)
-        return done.returncode, done.stdout, described(marked(witness))
+        return done.returncode, done.stdout, described(still_there())
 
-    witness = uuid.uuid4().hex
-    environment = {**os.environ, MARK: f"{os.environ.get(MARK, '')}{witness}:"}
+    environment = {**os.environ, MARK: f"{os.environ.get(MARK, '')}{WITNESS}:"}
     yield run_notebook
-    kill(witness)
+    for process in still_there():
+        process.kill()
 
 
 def test_a_hanging_notebook_is_named_and_nothing_is_left(run):
-    status, text, left = run(
-        CHILD, ORPHAN, "import time\n\ntime.sleep(600)", "1", options="--deadline=15"
-    )
+    status, text, left = run(UNMARKED, ORPHAN, HANG, "x = 1", options="--deadline=15")
     assert status == 124
     assert "the deadline of 15 s passed, running was:" in text
     assert "a notebook.ipynb::Cell 2\n    import time\n    \n    time.sleep(600)" in text

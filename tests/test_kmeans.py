@@ -1,0 +1,286 @@
+"""The CPU twin of cuML's distributed KMeans: the same centres however the rows lie."""
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client, LocalCluster
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from helpers.data import blob_centers, blobs
+from helpers.kmeans import DistributedKMeans, canonical_labels, canonical_order, sse, to_sklearn
+
+EXPECTED = {
+    "check_sample_weight_equivalence_on_dense_data": "the start draws other rows when rows are "
+    "repeated, as in scikit-learn's own KMeans"
+}
+
+
+@parametrize_with_checks(
+    [DistributedKMeans(n_clusters=3)], expected_failed_checks=lambda estimator: EXPECTED
+)
+def test_scikit_learns_estimator_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    options = {"processes": False, "dashboard_address": "127.0.0.1:0", "threads_per_worker": 1}
+    with LocalCluster(n_workers=4, **options) as cluster, Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def host():
+    X, y = blobs(9_000, 3, 5, seed=3, backend="cpu")
+    return X.compute(scheduler="sync"), y.compute(scheduler="sync")
+
+
+@pytest.fixture(scope="module")
+def model(host):
+    return DistributedKMeans(n_clusters=5, random_state=0).fit(host[0])
+
+
+def spread(X, client, n_workers):
+    """Chunks of X, each sent to one of the first workers in turn."""
+    workers = sorted(client.scheduler_info(n_workers=-1)["workers"])[:n_workers]
+    return client.persist(X, workers=workers)
+
+
+def test_it_finds_what_scikit_learn_finds(host, model):
+    X, y = host
+    other = KMeans(5, n_init=5, random_state=0).fit(X)
+    order, others = canonical_order(model.cluster_centers_), canonical_order(other.cluster_centers_)
+    ours, theirs = model.cluster_centers_[order], other.cluster_centers_[others]
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    assert model.inertia_ == pytest.approx(other.inertia_, rel=1e-4)
+    assert adjusted_rand_score(y, model.labels_) > 0.99
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 4])
+@pytest.mark.parametrize("chunk_rows", [500, 2_999, 9_000])
+def test_the_same_centres_for_any_workers_and_partitions(
+    cluster, host, model, n_workers, chunk_rows
+):
+    X = spread(da.from_array(host[0], chunks=(chunk_rows, -1)), cluster, n_workers)
+    other = DistributedKMeans(n_clusters=5, random_state=0).fit(X)
+    np.testing.assert_allclose(other.cluster_centers_, model.cluster_centers_, rtol=1e-6)
+    assert other.n_iter_ == model.n_iter_
+    assert other.inertia_ == pytest.approx(model.inertia_, rel=1e-5)
+    assert other.labels_.chunks == (X.chunks[0],)
+    np.testing.assert_array_equal(other.labels_.compute(), model.labels_)
+
+
+@pytest.mark.parametrize("init", ["random", "k-means||", "scalable-k-means++"])
+def test_every_start_is_the_same_on_workers_and_here(cluster, host, init):
+    parameters = {"n_clusters": 7, "init": init, "random_state": 5, "max_iter": 3}
+    here = DistributedKMeans(**parameters).fit(host[0])
+    there = DistributedKMeans(**parameters).fit(da.from_array(host[0], chunks=(700, -1)))
+    np.testing.assert_allclose(there.cluster_centers_, here.cluster_centers_, rtol=1e-6)
+
+
+def test_a_start_can_be_given(host):
+    start = blob_centers(5, 3, seed=3)
+    model = DistributedKMeans(n_clusters=5, init=start, max_iter=1).fit(host[0])
+    assert model.n_iter_ == 1
+    np.testing.assert_allclose(model.cluster_centers_, start, atol=0.2)
+
+
+def test_weights_count_rows(cluster, host):
+    X = host[0][:2_000]
+    weights = np.random.default_rng(0).integers(1, 4, len(X)).astype("f4")
+    start = X[:4]
+    weighted = DistributedKMeans(n_clusters=4, init=start, tol=0).fit(X, sample_weight=weights)
+    repeated = DistributedKMeans(n_clusters=4, init=start, tol=0).fit(
+        np.repeat(X, weights.astype(int), axis=0)
+    )
+    np.testing.assert_allclose(weighted.cluster_centers_, repeated.cluster_centers_, rtol=1e-4)
+    assert weighted.inertia_ == pytest.approx(repeated.inertia_, rel=1e-4)
+    chunked = da.from_array(X, chunks=(300, -1)), da.from_array(weights, chunks=300)
+    there = DistributedKMeans(n_clusters=4, init=start, tol=0).fit(*chunked[:1], None, chunked[1])
+    np.testing.assert_allclose(there.cluster_centers_, weighted.cluster_centers_, rtol=1e-5)
+
+
+def test_rows_of_weight_zero_do_not_count(host):
+    X = host[0][:500].copy()
+    weights = np.ones(500, "f4")
+    X[:50], weights[:50] = 1e4, 0
+    model = DistributedKMeans(n_clusters=3, random_state=0).fit(X, sample_weight=weights)
+    assert np.abs(model.cluster_centers_).max() < 100
+
+
+def test_an_empty_cluster_takes_the_farthest_row(cluster):
+    X = np.array([[0.0], [0.1], [0.2], [10.0], [10.1], [50.0]], "f4")
+    start = np.array([[0.0], [10.0], [-900.0]], "f4")  # the last one gets no row
+    here = DistributedKMeans(n_clusters=3, init=start).fit(X)
+    np.testing.assert_allclose(np.sort(here.cluster_centers_.ravel()), [0.1, 10.05, 50], atol=1e-5)
+    there = DistributedKMeans(n_clusters=3, init=start).fit(da.from_array(X, chunks=(2, 1)))
+    np.testing.assert_allclose(there.cluster_centers_, here.cluster_centers_)
+
+
+def test_fewer_different_rows_than_clusters():
+    model = DistributedKMeans(n_clusters=3, random_state=0).fit(np.ones((10, 2)))
+    assert np.isfinite(model.cluster_centers_).all() and model.inertia_ == 0
+
+
+def test_empty_partitions_and_more_workers_than_partitions(cluster, host, model):
+    parts = [np.empty((0, 3), "f4"), host[0][:5_000], np.empty((0, 3), "f4"), host[0][5_000:]]
+    X = da.concatenate([da.from_array(part, chunks=(max(1, len(part)), 3)) for part in parts[1::2]])
+    holes = da.concatenate([da.from_array(np.empty((0, 3), "f4")), X])
+    for data in (X, holes):
+        other = DistributedKMeans(n_clusters=5, random_state=0).fit(data)
+        np.testing.assert_allclose(other.cluster_centers_, model.cluster_centers_, rtol=1e-6)
+        assert len(other.labels_.compute()) == len(host[0])
+
+
+def test_tables_of_every_kind(cluster, host, model):
+    table = pd.DataFrame(host[0], columns=["a", "b", "c"])
+    for X in (table, dd.from_pandas(table, npartitions=3)):
+        other = DistributedKMeans(n_clusters=5, random_state=0).fit(X)
+        np.testing.assert_allclose(other.cluster_centers_, model.cluster_centers_, rtol=1e-6)
+        np.testing.assert_array_equal(np.asarray(other.predict(X)), model.labels_)
+
+
+def test_predict_and_transform_are_lazy_on_dask_and_equal_everywhere(cluster, host, model):
+    X = da.from_array(host[0], chunks=(2_000, -1))
+    assert isinstance(model.predict(X), da.Array)
+    np.testing.assert_array_equal(model.predict(X).compute(), model.labels_)
+    np.testing.assert_array_equal(model.predict(X, delayed=False).compute(), model.labels_)
+    distances = model.transform(X)
+    assert (distances.shape, distances.dtype) == ((9_000, 5), "float32")
+    assert distances.compute().dtype == "float32"
+    np.testing.assert_array_equal(distances.compute().argmin(axis=1), model.labels_)
+    assert model.score(X) == pytest.approx(-model.inertia_, rel=1e-5)
+    assert model.score(host[0]) == pytest.approx(-sse(host[0], model.cluster_centers_), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"n_clusters": 0}, "n_clusters=0 should be a positive integer"),
+        ({"n_clusters": 2.5}, "n_clusters=2.5"),
+        ({"max_iter": 0}, "max_iter=0"),
+        ({"tol": -1}, "tol=-1"),
+        ({"tol": "small"}, "tol='small'"),
+        ({"oversampling_factor": 0}, "oversampling_factor=0"),
+        ({"max_samples_per_batch": 0}, "max_samples_per_batch=0"),
+        ({"init": "k-means++"}, "needs all data in one place"),
+        ({"init": np.zeros((2, 3))}, r"init has shape \(2, 3\)"),
+        ({"n_clusters": 10_000}, "n_samples=9000 should be >= n_clusters=10000"),
+    ],
+)
+def test_bad_parameters_are_refused(host, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        DistributedKMeans(**{"n_clusters": 5} | parameters).fit(host[0])
+
+
+def test_an_unknown_keyword_is_refused_at_once():
+    with pytest.raises(TypeError, match="n_cluster"):
+        DistributedKMeans(n_cluster=3)
+
+
+def test_bad_rows_are_refused_with_their_partition(cluster):
+    X = np.ones((100, 2), "f4")
+    X[70, 1] = np.nan
+    with pytest.raises(ValueError, match="partition 1: Input X contains NaN"):
+        DistributedKMeans(n_clusters=2).fit(da.from_array(X, chunks=(50, 2)))
+    with pytest.raises(ValueError, match="n_samples=0"):
+        DistributedKMeans(n_clusters=2).fit(da.from_array(X[:0], chunks=(50, 2)))
+    with pytest.raises(ValueError, match="1 dimension"):
+        DistributedKMeans(n_clusters=2).fit(da.ones(10))
+
+
+def test_bad_weights_are_refused(cluster):
+    X = da.ones((100, 2), chunks=(50, 2))
+    for weights, message in [
+        (da.ones(100, chunks=25), "X has 2 partitions, sample_weight has 4"),
+        (-da.ones(100, chunks=50), "partition 0: Negative values"),
+        (da.zeros(100, chunks=50), "zero for every row"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            DistributedKMeans(n_clusters=2).fit(X, sample_weight=weights)
+
+
+def test_other_columns_are_refused_before_anything_runs(model):
+    with pytest.raises(ValueError, match="X has 2 features.*expecting 3"):
+        model.predict(da.ones((10, 2)))
+
+
+def test_a_dask_collection_needs_a_cluster(monkeypatch):
+    def nowhere():
+        raise ValueError("No global client found")
+
+    monkeypatch.setattr("distributed.get_client", nowhere)
+    with pytest.raises(ValueError, match="needs a cluster"):
+        DistributedKMeans().fit(da.ones((10, 2)))
+
+
+def test_a_task_that_fails_comes_back(cluster):
+    def fail(block):
+        raise OSError("the file is gone")
+
+    with pytest.raises(OSError, match="the file is gone"):
+        DistributedKMeans(n_clusters=2).fit(da.ones((10, 2)).map_blocks(fail, dtype="f8"))
+
+
+@given(st.permutations(range(5)))
+def test_canonical_order_forgets_the_numbers(permutation):
+    centers = blob_centers(5, 2)
+    labels = np.arange(5)
+    shuffled = centers[permutation]
+    np.testing.assert_array_equal(
+        shuffled[canonical_order(shuffled)], centers[canonical_order(centers)]
+    )
+    moved = np.argsort(permutation)[labels]
+    np.testing.assert_array_equal(
+        canonical_labels(moved, shuffled), canonical_labels(labels, centers)
+    )
+
+
+def test_labels_without_a_centre_are_refused():
+    with pytest.raises(ValueError, match="labels must be from 0 to 1"):
+        canonical_labels([0, 2], np.zeros((2, 2)))
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 5), st.integers(0, 99))
+def test_sse_is_the_sum_of_squares(n, d, k, seed):
+    rng = np.random.default_rng(seed)
+    X, centers = rng.normal(size=(n, d)), rng.normal(size=(k, d))
+    expected = sum(min(((x - c) ** 2).sum() for c in centers) for x in X)
+    assert sse(X, centers) == pytest.approx(expected)
+    assert sse(da.from_array(X, chunks=(7, d)), centers) == pytest.approx(expected)
+
+
+def test_sse_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match="X has 2 columns, the centres have 3"):
+        sse(np.ones((4, 2)), np.ones((2, 3)))
+    with pytest.raises(ValueError, match="centres have the shape"):
+        sse(np.ones((4, 2)), np.ones(3))
+
+
+def test_the_scikit_learn_model_does_all_that_one_does(host, model):
+    X = host[0]
+    plain = model.get_combined_model()
+    np.testing.assert_array_equal(plain.predict(X), model.labels_)
+    np.testing.assert_allclose(plain.transform(X[:9]), model.transform(X[:9]), atol=1e-3)
+    assert plain.score(X) == pytest.approx(-model.inertia_, rel=1e-4)
+    assert not hasattr(plain, "labels_") and not hasattr(plain, "inertia_")
+    assert clone(plain).get_params() == plain.get_params()
+    again = make_pipeline(StandardScaler(), clone(plain).set_params(random_state=0)).fit(X)
+    assert len(set(again.predict(X))) == 5
+    assert to_sklearn(plain) is not plain
+    np.testing.assert_array_equal(to_sklearn(plain).cluster_centers_, plain.cluster_centers_)
+
+
+def test_an_unfitted_model_is_refused():
+    with pytest.raises(ValueError, match="is not fitted"):
+        to_sklearn(DistributedKMeans())
