@@ -43,6 +43,8 @@ class Backend:
         Models: scikit-learn or cuML.
     LocalCluster : type
         Workers on this machine: ``distributed.LocalCluster`` or ``dask_cuda.LocalCUDACluster``.
+    KMeans : type
+        Distributed: `helpers.kmeans.DistributedKMeans` or ``cuml.dask.cluster.KMeans``.
     """
 
     name: str

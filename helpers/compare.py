@@ -142,8 +142,6 @@ def _as_frame(value, name):
     if isinstance(value, range | list | tuple):
         items = [_on_host(item, f"{name}[{i}]") for i, item in enumerate(value)]
         value = np.array(items, dtype=object)  # object: [1, "1"] and [2**60, None] stay as they are
-    elif isinstance(value, np.number | np.bool_):
-        value = np.asarray(value)
     elif pd.api.types.is_scalar(value):
         value = np.array(value, dtype=object)
     arrays = pd.Series | pd.Index | pd.api.extensions.ExtensionArray | np.ndarray

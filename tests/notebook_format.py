@@ -7,7 +7,6 @@ if there is one. ``--fix`` repairs what needs no judgement. Cells are counted fr
 import argparse
 import ast
 import copy
-import hashlib
 import json
 import re
 import subprocess
@@ -22,12 +21,10 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.validator import iter_validate
 
+from helpers.grading.notebook import canonical, dumps, merged
+
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [ROOT / "course", ROOT / "helpers", ROOT / "tests", ROOT / "run.py"]
-METADATA = {
-    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
 PARAMETERS = {"backend": "auto", "scheduler": None, "n_workers": 2, "scale": "small"}
 LONGEST_CELL = 12  # lines; the style asks for 8
 LARGEST_OUTPUT = 100 * 1024  # bytes of JSON
@@ -39,7 +36,8 @@ BASE64 = re.compile(r"(?<=;base64,)[\w+/=]+")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 # Where this machine keeps the course and its libraries may be an unusual place.
-OWN = "|".join(re.escape(path) for path in {str(ROOT), sys.prefix, sys.base_prefix} - {"/usr"})
+OWN_PATHS = {str(ROOT), sys.prefix, sys.base_prefix} - {"/usr", "/usr/local"}
+OWN = "|".join(map(re.escape, OWN_PATHS))
 MACHINE_PATH = re.compile(
     rf"(?<![\w.-])(?:/(?:home|Users|root|tmp|private)/[\w.-]*|(?:{OWN})(?![\w-])|[CD]:\\\w*)"
 )
@@ -56,50 +54,6 @@ SUMMARY = re.compile(r"\s*<summary[^>]*>(.*?)</summary>(.*)", re.DOTALL | re.IGN
 def read(path: Path) -> NotebookNode:
     """Return the notebook as it is written, without nbformat's silent repairs."""
     return nbformat.v4.reads(path.read_text(encoding="utf-8"))
-
-
-def dumps(notebook: NotebookNode) -> str:
-    """Return the one text that stands for this notebook."""
-    return nbformat.v4.writes(notebook) + "\n"
-
-
-def canonical(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy with fixed metadata, ids and counts; sources and outputs stay."""
-    new = nbformat.from_dict({**copy.deepcopy(notebook), "metadata": copy.deepcopy(METADATA)})
-    new.nbformat, new.nbformat_minor = 4, 5
-    ran = any(cell.get("outputs") for cell in new.cells)
-    seen, count = {}, 0
-    for cell in new.cells:
-        tags = cell.get("metadata", {}).get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-        cell.id = cell_id(cell, seen)
-        if cell.cell_type == "code":
-            count += 1
-            # nbval refuses an output whose cell has no count, so the counts can't be null.
-            cell.execution_count = count if ran else None
-            cell.outputs = merged(cell.outputs)
-            for output in cell.outputs:
-                if output.output_type == "execute_result":
-                    output.execution_count = count
-    return new
-
-
-def cell_id(cell: NotebookNode, seen: dict[str, int]) -> str:
-    """Return an id made from the cell's content, so that generating it again changes nothing."""
-    digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
-    seen[digest] = seen.get(digest, 0) + 1
-    return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
-
-
-def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Join pieces of one stream: where the kernel cut them is chance."""
-    new = []
-    for output in outputs:
-        if output.output_type == "stream" and new and new[-1].get("name") == output.name:
-            new[-1].text += output.text
-        else:
-            new.append(output)
-    return new
 
 
 def fix(path: Path) -> None:
@@ -313,7 +267,7 @@ def check_machine_paths(path: Path, notebook: NotebookNode) -> Iterator[str]:
     for n, cell in enumerate(notebook.cells, 1):
         for text in [cell.source, *strings(cell.get("outputs", []))]:
             if found := MACHINE_PATH.search(text):
-                yield f"cell {n}: names {found[0]}, a path of one machine: print less or only a name"
+                yield f"cell {n}: names {found[0]}, a path of one machine: print less of it"
                 break
 
 

@@ -106,7 +106,7 @@ def test_each_role_has_its_gpu_twin(monkeypatch):
 def test_an_unknown_role_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no 'np'; it has xp, xdf, ml"):
         get_backend("cpu").np  # noqa: B018
-    assert set(TWINS) == {"xp", "xdf", "ml", "LocalCluster"}
+    assert set(TWINS) == {"xp", "xdf", "ml", "LocalCluster", "KMeans"}
 
 
 def test_to_device_keeps_host_data_on_a_cpu():

@@ -57,6 +57,7 @@ def execute(path: Path, folder: Path, cwd: Path = COURSE, **parameters) -> Noteb
             parameters,
             cwd=cwd,
             kernel_name="python3",
+            language="python",
             execution_timeout=SECONDS,
             progress_bar=False,
         )
@@ -117,8 +118,8 @@ def test_every_lesson_has_its_exercises():
 @pytest.mark.parametrize("n_workers", [1, 4])
 @by_name(LESSONS)
 def test_a_lesson_says_the_same_with_other_workers(path, n_workers, folder):
-    new = execute(path, folder, n_workers=n_workers)
-    different = list(differences(read(path), new))
+    stored = read(path)
+    different = list(differences(stored, execute(path, folder, n_workers=n_workers)))
     if different:
         text = "\n\n".join([f"{path.name} with {n_workers} workers:", *different])
         pytest.fail(text, pytrace=False)

@@ -28,6 +28,23 @@ NAMES = {"xlabel": "size (MiB)", "ylabel": "partition", "title": "A title"}
 ALT = 'Two bars: "a" < b & c'
 
 
+class FakeGpu:
+    """No GPU here: an array and a table in one that refuses to become NumPy by itself."""
+
+    __cuda_array_interface__ = {}
+
+    def __init__(self, host):
+        self.host = host
+
+    def get(self):
+        return np.asarray(self.host)
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("implicit conversion to a host array")
+
+    __iter__ = __array__
+
+
 def some_bars(**more):
     return bars(["a", "b"], [3, 1500], **NAMES | more)
 
@@ -179,11 +196,20 @@ def test_the_limit_is_in_sight():
 
 @pytest.mark.parametrize(
     "values",
-    [pd.Series([1, 2]), np.array([1, 2]), dd.from_pandas(pd.Series([1, 2]), npartitions=2)],
+    [
+        pd.Series([1, 2]),
+        np.array([1, 2]),
+        FakeGpu([1, 2]),
+        dd.from_pandas(pd.Series([1, 2]), npartitions=2),
+    ],
 )
-def test_bars_takes_series_and_arrays(values):
-    axes = bars(pd.Series(["EWR", "JFK"]), values, **NAMES).axes[0]
-    assert [bar.get_width() for bar in axes.patches] == [1, 2]
+def test_series_and_arrays_of_every_kind(values):
+    for labels in (pd.Series(["EWR", "JFK"]), FakeGpu(["EWR", "JFK"])):
+        axes = bars(labels, values, **NAMES).axes[0]
+        assert [bar.get_width() for bar in axes.patches] == [1, 2]
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["EWR", "JFK"]
+    axes = lines(values, {"a": values}, **NAMES).axes[0]
+    assert axes.lines[0].get_xydata().tolist() == [[1, 1], [2, 2]]
 
 
 @pytest.mark.parametrize(
@@ -225,6 +251,7 @@ def test_every_curve_looks_different():
     axes = lines([1, 2], {f"curve {i}": [i, i] for i in range(8)}, **NAMES).axes[0]
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}
     assert len(looks) == len({line.get_marker() for line in axes.lines}) == 8
+    assert [line.get_linestyle() for line in axes.lines] == ["-"] * 4 + ["--"] * 4
     assert {to_hex(line.get_color()) for line in axes.lines} == {BLUE, GREEN, ORANGE, GREY}
 
 

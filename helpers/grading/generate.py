@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers.grading.notebook import canonical
+from helpers.grading.notebook import canonical, dumps
 
 SOLUTION = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION[ \t]*\n.*?^[ \t]*### END SOLUTION[ \t]*$",
@@ -69,7 +69,9 @@ def generate(course, check_only=False):
     solutions = sorted((course / "solutions").glob("*.ipynb"))
     if not solutions:
         raise FileNotFoundError(f"no notebook in {course / 'solutions'}: name the course folder")
-    wanted = {path.name: canonical(student_copy(nbformat.read(path, 4))) for path in solutions}
+    wanted = {
+        path.name: dumps(canonical(student_copy(nbformat.read(path, 4)))) for path in solutions
+    }
     folder = course / "exercises"
     changes = [
         f"{path}: has no solution" for path in folder.glob("*.ipynb") if path.name not in wanted
@@ -85,3 +87,7 @@ def generate(course, check_only=False):
             folder.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
     return changes
+
+
+def _student_text(path):
+    return dumps(canonical(student_copy(nbformat.read(path, 4))))
