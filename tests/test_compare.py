@@ -12,7 +12,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.compare import assert_equal, compare
@@ -66,24 +66,28 @@ def flights():
 # --- equal -------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(SCALARS, max_size=12))
 def test_a_list_equals_itself(values):
     found = compare(values, list(values))
     assert found.equal and found.reason == "equal" and found.rows.empty
 
 
+@settings(deadline=None)
 @given(SCALARS)
 def test_a_scalar_equals_itself(value):
     assert compare(value, value).equal
 
 
 @pytest.mark.parametrize("rtol", [0, 1e-6])
+@settings(deadline=None)
 @given(values=st.lists(st.floats() | INT64, max_size=12))
 def test_a_column_equals_itself(values, rtol):
     for column in (pd.Series(values), np.array(values, dtype=float), np.array(values, object)):
         assert compare(column, column.copy(), rtol=rtol, check_dtype=True).equal
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(FEW, FEW), max_size=6))
 def test_equality_is_symmetric(pairs):
     left, right = [a for a, _ in pairs], [b for _, b in pairs]
@@ -92,6 +96,7 @@ def test_equality_is_symmetric(pairs):
     assert there.rows["position"].tolist() == back.rows["position"].tolist()
 
 
+@settings(deadline=None)
 @given(st.lists(INT64, min_size=1, max_size=8), st.data())
 def test_integers_and_floats_are_compared_as_python_does(integers, data):
     floats = [data.draw(st.sampled_from([float(i), i + 0.5])) for i in integers]
@@ -100,6 +105,7 @@ def test_integers_and_floats_are_compared_as_python_does(integers, data):
     assert found.rows["position"].tolist() == np.flatnonzero(truth).tolist()
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(FLOATS, FLOATS), min_size=1, max_size=8),
     st.sampled_from([0, 1e-3, 0.5]),
@@ -235,6 +241,7 @@ def test_text_has_no_tolerance():
 # --- what is listed ----------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-5, 5) | st.text(max_size=2), min_size=1, max_size=40), st.data())
 def test_exactly_the_changed_values_are_listed(values, data):
     places = data.draw(st.sets(st.integers(0, len(values) - 1)))
@@ -249,6 +256,7 @@ def test_exactly_the_changed_values_are_listed(values, data):
     assert found.rows["expected"].tolist() == [values[i] for i in listed]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 6), st.data())
 def test_one_changed_cell_of_a_table(n, m, data):
     i, j = data.draw(st.integers(0, n - 1)), data.draw(st.integers(0, m - 1))

@@ -1,5 +1,4 @@
 """Wrong answers of lesson 01 and other right ones."""
-# ruff: noqa: F811
 
 import numpy as np
 

@@ -4,12 +4,16 @@
 speed depends on the machine, and a busy one makes every ratio noisy.
 """
 
-import resource
+import gc
 import statistics
+import threading
 import time
+from functools import partial
 
+import dask
 import dask.array as da
 import numpy as np
+import psutil
 from sklearn.cluster import KMeans
 
 from helpers.backend import get_backend
@@ -53,62 +57,79 @@ def fit_against_others(rows=1_000_000, repeats=7):
     print(f"  SSE, relative differences            {np.ptp(errors) / min(errors):.1e} (goal: 1e-4)")
 
 
-def iterations_against_rows(rows=(20_000, 200_000, 2_000_000), iterations=10):
-    """Seconds per iteration and million rows: the same for all sizes if time is linear in rows."""
-    print("one iteration, seconds per million rows:")
+def iterations_against_rows(rows=(100_000, 1_000_000, 10_000_000), iterations=10):
+    """Seconds per iteration: a fixed part, which is the trip to the workers, and one per row."""
+    print("one iteration:")
+    found = []
     for n in rows:
         X = data(n, n // WORKERS)
-        start = X[:K].compute()
+        start = X[:K].compute() + 5  # away from the answer, so that it takes its iterations
         few, many = (
             DistributedKMeans(n_clusters=K, init=start, tol=0, max_iter=m)
             for m in (1, 1 + iterations)
         )
-        few.fit(X)
         spent = []
         for _ in range(3):
-            (a, _), (b, model) = seconds(lambda: few.fit(X)), seconds(lambda: many.fit(X))  # noqa: B023
+            (a, _), (b, model) = seconds(partial(few.fit, X)), seconds(partial(many.fit, X))
             spent.append((b - a) / max(model.n_iter_ - 1, 1))
-        print(f"  {n:>9,} rows   {statistics.median(spent) / n * 1e6:.4f}")
+        found.append(statistics.median(spent))
+        print(f"  {n:>10,} rows   {found[-1]:.4f} s")
+    small, large = np.diff(found) / np.diff(rows)
+    print(f"  cost of a further row, large / small {large / small:.2f}   (linear: 1)")
 
 
-def predict_cpu_and_memory(client, rows=10_000_000, chunk_rows=250_000):
+def predict_cpu(client, rows=10_000_000, chunk_rows=250_000):
     """CPU seconds of a distributed predict against scikit-learn's over the same chunks."""
-    X, _ = blobs(rows, COLUMNS, K, chunk_rows=chunk_rows, backend="cpu")
-    model = DistributedKMeans(n_clusters=K, random_state=0).fit(X[:chunk_rows].persist())
-    plain = to_sklearn(model)
-    # One chunk, many times: what makes the rows does not count.
-    chunk = X[:chunk_rows].compute()
-    n_chunks = rows // chunk_rows
-    lazy = da.concatenate([da.from_delayed(_delayed(client, chunk), chunk.shape, "f4")] * n_chunks)
-    spent = {}
-    before, base = sum(_cpu(client)), max(client.run(_peak).values())
-    client.gather(client.compute([b.sum() for b in model.predict(lazy).blocks]))
-    spent["ours"] = sum(_cpu(client)) - before
-    peak = max(client.run(_peak).values()) - base
-    start = time.process_time()
-    for _ in range(n_chunks):
-        plain.predict(chunk).sum()
-    spent["scikit-learn"] = time.process_time() - start
-    print(f"predict, {rows:,} x {COLUMNS} in chunks of {chunk_rows:,} rows:")
-    ratio = spent["ours"] / spent["scikit-learn"]
-    print(f"  CPU time, ours / scikit-learn        {ratio:.2f}   (goal: at most 1.30)")
-    share = peak * 1024 / (chunk.nbytes * 4)
-    print(f"  memory above the start / 4 chunks    {share:.2f}   (goal: below 1, per worker)")
-
-
-def _delayed(client, chunk):
-    import dask
-
+    chunk = blobs(chunk_rows, COLUMNS, K, chunk_rows=chunk_rows, backend="cpu")[0].compute()
+    model = DistributedKMeans(n_clusters=K, random_state=0).fit(chunk)
     (future,) = client.scatter([chunk], broadcast=True)
-    return dask.delayed(future)
+    piece = da.from_delayed(dask.delayed(future), chunk.shape, "f4")
+    # One chunk, many times: what makes the rows does not count.
+    labels = model.predict(da.concatenate([piece] * (rows // chunk_rows)))
+    before = sum(client.run(time.process_time).values())
+    labels.sum().compute()
+    ours = sum(client.run(time.process_time).values()) - before
+    plain, start = to_sklearn(model), time.process_time()
+    for _ in range(rows // chunk_rows):
+        plain.predict(chunk).sum()
+    theirs = time.process_time() - start
+    print(f"predict, {rows:,} x {COLUMNS} in chunks of {chunk_rows:,} rows:")
+    print(f"  CPU time, ours / scikit-learn        {ours / theirs:.2f}   (goal: at most 1.30)")
 
 
-def _cpu(client):
-    return client.run(lambda: sum(time.process_time() for _ in [0])).values()
+def predict_memory(rows=10_000_000, chunk_rows=250_000):
+    """Peak memory of new workers that make rows chunk by chunk, and label them."""
+    close_cluster()
+    client = start_cluster("cpu", n_workers=WORKERS)
+    X, _ = blobs(rows, COLUMNS, K, chunk_rows=chunk_rows, backend="cpu")
+    model = DistributedKMeans(n_clusters=K, random_state=0).fit(X[:10_000].compute())
+    model.predict(X[:chunk_rows]).sum().compute()  # what is loaded once does not count
+    client.run(gc.collect)
+    start = sum(client.run(_memory).values())
+    client.run(_watch)
+    model.predict(X).sum().compute()
+    peak = sum(client.run(_watched).values()) - start
+    limit = chunk_rows * COLUMNS * 4 * WORKERS * 4
+    print(f"  memory above the start / limit       {peak / limit:.2f}   (goal: below 1)")
 
 
-def _peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _memory():
+    return psutil.Process().memory_info().rss
+
+
+def _watch(dask_worker):
+    def look():
+        while not dask_worker.course_stop:
+            dask_worker.course_peak = max(dask_worker.course_peak, _memory())
+            time.sleep(0.01)
+
+    dask_worker.course_stop, dask_worker.course_peak = False, 0
+    threading.Thread(target=look, daemon=True).start()
+
+
+def _watched(dask_worker):
+    dask_worker.course_stop = True
+    return dask_worker.course_peak
 
 
 def helpers_overhead(rows=1_000_000):
@@ -124,7 +145,8 @@ if __name__ == "__main__":
     try:
         fit_against_others()
         iterations_against_rows()
-        predict_cpu_and_memory(client)
+        predict_cpu(client)
         helpers_overhead()
+        predict_memory()
     finally:
         close_cluster()
