@@ -163,7 +163,8 @@ def _probe(scheduler, security, timeout):
 
     try:  # in a thread of its own: a notebook's thread already runs an event loop
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(asyncio.run, asyncio.wait_for(shake_hands(), timeout)).result()
+            # The outer limit is for what answers, but not as Dask does.
+            pool.submit(asyncio.run, asyncio.wait_for(shake_hands(), timeout + 1)).result()
     except Exception as error:
         reason = str(error) or f"no answer within {timeout:g} s"
         raise ClusterError(

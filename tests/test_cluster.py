@@ -12,7 +12,12 @@ from distributed import Client, LocalCluster, Security
 import helpers.cluster
 from helpers.cluster import ClusterError, close_cluster, describe_cluster, start_cluster
 
-IN_THIS_PROCESS = {"processes": False, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+IN_THIS_PROCESS = {
+    "processes": False,
+    "host": "127.0.0.1",
+    "dashboard_address": "127.0.0.1:0",
+    "worker_dashboard_address": "127.0.0.1:0",
+}
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.grading import check
+from helpers.grading.__main__ import main
 from helpers.grading.exercise import Check, Exercise, judge, observe
 from helpers.grading.facts import close, describe
 from helpers.grading.generate import generate, student_copy
+from tests.notebook_format import ROOT
 
 
 def observe_double(function, seed):
@@ -235,10 +237,16 @@ def test_generating_is_repeatable_and_a_change_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, code", [(["generate", "nowhere"], 1), (["nonsense"], 2), ([], 2)]
+    "arguments, code", [(["generate", "nowhere"], "no notebook in"), (["nonsense"], 2), ([], 2)]
 )
-def test_the_command_line_refuses_with_a_message(arguments, code):
-    command = [sys.executable, "-m", "helpers.grading", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == code
-    assert "Traceback" not in run.stderr and run.stderr.strip()
+def test_the_command_line_refuses_with_a_message(arguments, code, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    said = str(stopped.value.code) + capsys.readouterr().err
+    assert str(code) in said and len(said) > 20
+
+
+def test_the_command_compares_the_course_with_its_solutions():
+    command = [sys.executable, "-m", "helpers.grading", "generate", "--check"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (run.returncode, run.stdout.strip()) == (0, "The exercises agree with the solutions.")
