@@ -87,12 +87,37 @@ def test_an_error_is_told_with_its_line():
         return n / 0
 
     text = str(check("99.1", {"double": double}))
-    assert "It raised ZeroDivisionError: division by zero in line 3 of your function." in text
+    assert "It raised ZeroDivisionError: division by zero (line 3 of your function)" in text
 
 
-@pytest.mark.parametrize("thing", [3, "text", [1]])
-def test_what_is_no_function_is_said(thing):
-    assert "double is not a function but of type" in str(check("99.1", {"double": thing}))
+async def double_later(n):
+    return 2 * n
+
+
+def double_in_turn(n):
+    yield 2 * n
+
+
+@pytest.mark.parametrize(
+    ("thing", "words"),
+    [
+        (3, "double is a value of type int: write a function"),
+        (type("double", (), {}), "double is a class: write a function"),
+        (double_later, "double does not return: write def and return"),
+        (double_in_turn, "double does not return: write def and return"),
+    ],
+)
+def test_what_is_no_plain_function_is_said(thing, words):
+    assert words in str(check("99.1", {"double": thing}))
+
+
+def test_an_answer_that_exits_does_not_end_the_notebook():
+    assert "It raised SystemExit: 3" in str(check("99.1", {"double": lambda n: sys.exit(3)}))
+
+
+def test_the_function_itself_in_place_of_nothing_is_refused():
+    with pytest.raises(TypeError, match=r"as in check\('99.1'\)"):
+        check("99.1", double_stub)
 
 
 def test_the_function_is_found_in_the_calling_notebook():

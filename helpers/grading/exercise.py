@@ -3,6 +3,7 @@
 import difflib
 import dis
 import importlib
+import inspect
 import pkgutil
 import sys
 import traceback
@@ -76,7 +77,7 @@ class Result:
         rows = "".join(
             f"<tr><td>{'✓' if check.holds else '✗'}</td>"
             f'<td style="text-align:left">{escape(check.title)}</td>'
-            f"<td>{check.points if check.holds else 0} of {check.points}</td></tr>"
+            f"<td>{_points(check)}</td></tr>"
             for check in self.checks
         )
         hints = "".join(f"<p>Hint: {escape(hint)}</p>" for hint in self._hints())
@@ -93,6 +94,10 @@ class Result:
 
     def _hints(self):
         return [self.note] * bool(self.note) + [c.hint for c in self.checks if not c.holds]
+
+
+def _points(check):
+    return f"{check.points if check.holds else 0} of {check.points}" if check.points else ""
 
 
 def check(id, namespace=None):
@@ -125,6 +130,11 @@ def check(id, namespace=None):
     exercise = find_exercise(id)
     if namespace is None:
         namespace = sys._getframe(1).f_globals
+    if not isinstance(namespace, dict):
+        raise TypeError(
+            f"check takes the number of the exercise only, as in check({id!r}): it finds the "
+            f"function {exercise.name} by its name"
+        )
     function = namespace.get(exercise.name)
     if function is None:
         note = f"Define a function named {exercise.name}, then run this cell again."
@@ -138,15 +148,21 @@ def check(id, namespace=None):
 def observe(exercise, function, seed):
     """Call the student's function on inputs drawn from `seed`; return the facts as plain JSON.
 
-    An exception in the student's code becomes the fact ``{"error": …, "line": …}``.
+    An exception in the student's code becomes the fact ``{"error": …}``.
     """
-    if not callable(function):
-        text = f"{exercise.name} is not a function but of type {type(function).__name__}"
-        return {"error": text, "line": None}
+    if isinstance(function, type) or not callable(function):
+        kind = "class" if isinstance(function, type) else f"value of type {type(function).__name__}"
+        return {"error": f"{exercise.name} is a {kind}: write a function with that name."}
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        return {"error": f"{exercise.name} does not return: write def and return, no yield."}
     try:
         return exercise.observe(function, seed)
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}", "line": _student_line(error, function)}
+    except (Exception, SystemExit) as error:
+        first = f"{type(error).__name__}: {error}".strip().split("\n")[0][:300]
+        line = _student_line(error, function)
+        return {
+            "error": f"It raised {first}" + (f" (line {line} of your function)" if line else "")
+        }
 
 
 def judge(exercise, facts, seed):
@@ -157,9 +173,7 @@ def judge(exercise, facts, seed):
     Result
     """
     if isinstance(facts, dict) and "error" in facts:
-        where = f" in line {facts['line']} of your function" if facts.get("line") else ""
-        first = str(facts["error"]).strip().split("\n")[0][:300]
-        ran = Check(0, "runs without an error", False, f"It raised {first}{where}.")
+        ran = Check(0, "runs without an error", False, str(facts["error"]))
         return Result(exercise, "not yet", 0, [ran])
     checks = []
     for outcome in exercise.judge(facts, seed):
