@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.backend import get_backend
+from helpers.compare import compare
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import close, describe
 
@@ -81,6 +82,8 @@ def _judge_count(facts, seed):
         hint = "These are the values that are there: count() leaves out what is missing."
     elif same({name: n / len(table) for name, n in expected.items()}):
         hint = "These are shares of the rows: return how many there are."
+    elif same(dict.fromkeys(expected, len(table) - len(table.dropna()))):
+        hint = "These are the rows with a hole in any column: count each column by itself."
     elif same(dict.fromkeys(expected, 0)):
         hint = "Nothing equals a missing value, not even a missing value: == does not find it."
     elif any(counts[name] == n for name, n in zip(empty | zeros, with_values, strict=True)):
@@ -107,23 +110,31 @@ def _late_flights(seed):
         # February is short of flights, and those that arrive are late more often than in January.
         month = np.where((delay > 15) & (rng.random(n) < 0.3), 2, 1)
         lost = n // 4
-        part = pd.DataFrame({"month": month, "origin": origin, "arr_delay": delay})
+        # Some late flights have no tailnum: who drops all rows with holes, drops them, too.
+        tailnum = np.where(np.arange(n) < n_late // 3, None, "N1")
+        part = pd.DataFrame(
+            {"month": month, "origin": origin, "arr_delay": delay, "tailnum": tailnum}
+        )
         cancelled = pd.DataFrame(
             {"month": 2, "origin": origin, "arr_delay": np.full(lost, np.nan, "float32")}
         )
         parts += [part, cancelled]
-    table = pd.concat(parts, ignore_index=True).astype({"month": "int32", "origin": "str"})
+    table = pd.concat(parts, ignore_index=True)
+    table = table.astype({"month": "int32", "origin": "str", "tailnum": "str"})
     table["dep_delay"] = rng.permutation(table["arr_delay"].fillna(0)).astype("float32")
     order = rng.permutation(len(table))
     return table.iloc[order].reset_index(drop=True)
 
 
 def _observe_share(function, seed):
-    return describe(function(get_backend().to_device(_late_flights(seed))))
+    flights = get_backend().to_device(_late_flights(seed))
+    result = describe(function(flights))
+    return {"result": result, "unchanged": compare(flights, _late_flights(seed)).equal}
 
 
 def _judge_share(facts, seed):
-    table, facts = _late_flights(seed), _dict(facts)
+    table, outcome = _late_flights(seed), _dict(facts)
+    facts = _dict(outcome.get("result"))
     arrived = table.dropna(subset=["arr_delay"])
 
     def by_origin(late, rows):
@@ -148,6 +159,8 @@ def _judge_share(facts, seed):
         hint = "A flight that never arrived counts as on time here: drop the missing rows first."
     elif same(by_origin(~(table["arr_delay"] <= 15), table)):
         hint = "A flight that never arrived counts as late here: drop the missing rows first."
+    elif same(by_origin(table.dropna()["arr_delay"] > 15, table.dropna())):
+        hint = "Flights that arrived were dropped, too: only their arr_delay has to be there."
     elif same(by_origin(arrived["arr_delay"] >= 15, arrived)):
         hint = "15 minutes is not yet late: more than 15 is."
     elif same(by_origin(arrived["arr_delay"] > 0, arrived)):
@@ -163,6 +176,8 @@ def _judge_share(facts, seed):
     ):
         hint = "That is the delay at departure: the label is about arrival."
     yield Check(2, "the shares", same(expected), hint)
+    hint = "You changed the caller's table: assign and dropna return a new one without inplace."
+    yield Check(0, "flights is as before", bool(outcome.get("unchanged")), hint)
 
     order = sorted(expected, key=expected.get, reverse=True)
     hint = "Sort by the share, not by the name."
@@ -176,9 +191,9 @@ def _judge_share(facts, seed):
 
 def _columns(seed):
     rng = np.random.default_rng([3, seed])
-    n = 64
-    X = rng.normal([12.0, 1000.0, 10_000.0], [40.0, 700.0, 3.0], (n, 3))
-    return np.column_stack([X, np.full(n, 250.0)]).astype("float32")
+    n = 150  # enough for a float32 sum of 0.1 to round
+    X = rng.normal([12.0, 1000.0, 10_000.0, 0.3], [40.0, 700.0, 3.0, 0.05], (n, 4))
+    return np.column_stack([X, np.full(n, 250.0), np.full(n, 0.1)]).astype("float32")
 
 
 def _observe_standardize(function, seed):
@@ -208,27 +223,30 @@ def _judge_standardize(facts, seed):
     ok = kind == "array" and bool(facts.get("on_device")) and shape == list(X.shape)
     yield Check(1, "an array like X, on the device", ok, hint)
 
-    hint = "A float64 mean makes the result float64, twice the memory: cast with astype."
+    hint = (
+        "A float64 mean or standard deviation makes every result float64, twice the memory: "
+        "cast these two with astype, not the result."
+    )
     yield Check(1, "float32", result.get("dtype") == "float32", hint)
     yield Check(
         0, "X itself is as before", bool(facts.get("unchanged")), "You changed X: work on a copy."
     )
 
     got = _as_array(result.get("values"), X.shape)
-    varied = X[:, :3]
+    varied = X[:, :4]
     expected = (varied - varied.mean(axis=0)) / varied.std(axis=0)
 
     def same(other):
-        return np.allclose(got[:, :3], other, rtol=1e-2, atol=1e-2)
+        return np.allclose(got[:, :4], other, rtol=1e-2, atol=1e-2)
 
     with np.errstate(all="ignore"):
         by_row = (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)
         sample = (varied - varied.mean(axis=0)) / varied.std(axis=0, ddof=1)
-        right = np.allclose(got[:, :3], expected, rtol=4e-3, atol=4e-3)
+        right = np.allclose(got[:, :4], expected, rtol=4e-3, atol=4e-3)
         hint = "Subtract each column's mean and divide by its standard deviation."
-        if same(by_row[:, :3]):
+        if same(by_row[:, :4]):
             hint = "Each row was scaled: axis=0 runs down the rows and leaves one per column."
-        elif same(((X - X.mean()) / X.std())[:, :3]):
+        elif same(((X - X.mean()) / X.std())[:, :4]):
             hint = "One mean for the whole array: each column has its own."
         elif same(varied - varied.mean(axis=0)):
             hint = "The mean is gone, the scale is not: divide by the standard deviation."
@@ -238,17 +256,28 @@ def _judge_standardize(facts, seed):
             hint = "That maps to 0 to 1: a z-score counts standard deviations from the mean."
         elif np.allclose(got[:, :2], sample[:, :2], rtol=1e-3, atol=1e-3):
             hint, right = "This divides by n - 1: the standard deviation here divides by n.", False
+        elif np.allclose(got[:, :3], expected[:, :3], rtol=1e-2, atol=1e-2):
+            hint = (
+                "A column of small numbers is wrong: what you add to the standard deviation is "
+                "not small beside theirs."
+            )
         elif np.allclose(got[:, :2], expected[:, :2], rtol=1e-2, atol=1e-2):
             hint = (
-                "A column of large numbers that differ little is wrong: a difference of large "
-                "squares loses the digits. Subtract the mean first."
+                "A column of large numbers that differ little is wrong: a sum in float32 and a "
+                "difference of large squares lose the digits. Subtract a float64 mean first."
             )
     yield Check(1, "mean 0 and standard deviation 1", right, hint)
 
     hint = "A column whose values are all equal becomes 0."
-    if np.isnan(got[:, 3]).any():
+    if np.isnan(got[:, 4:]).any():
         hint = "A column whose values are all equal has standard deviation 0, and 0 / 0 is NaN."
-    yield Check(1, "a constant column becomes 0", bool(np.all(np.abs(got[:, 3]) < 1e-3)), hint)
+    elif np.all(got[:, 4] == 0):
+        hint = (
+            "A column of one fraction does not become 0: a float32 mean rounds and misses its "
+            "value by a little. Compute the mean in float64."
+        )
+    zero = bool(np.all(np.abs(got[:, 4:]) < 1e-6))
+    yield Check(1, "a constant column becomes 0", zero, hint)
 
 
 def _as_array(values, shape):
@@ -266,22 +295,36 @@ RTOL = 1e-4
 
 
 def _pairs(seed):
-    """Pairs of arrays by name; whether they are the same within RTOL."""
+    """Pairs of arrays by name; rtol; whether they are the same within it."""
     rng = np.random.default_rng([4, seed])
     a = rng.uniform(1, 2, 8)
-    holes = a.copy()
-    holes[int(rng.integers(8))] = np.nan
+    place, other = rng.choice(8, 2, replace=False)
+    holes, zero, plus_minus = a.copy(), a.copy(), a.copy()
+    holes[place], zero[place] = np.nan, 0
+    plus_minus[[place, other]] += [0.25, -0.25]
+    large = np.where(np.arange(8) == place, 1, 1e6) * a
+    here, there = np.full((2, 8), a[0])
+    here[place] = there[other] = np.nan
     return {
-        "equal": (a, a.copy(), True),
-        "rounded": (a, a * (1 + RTOL / 100), True),
-        "different": (a * 1.01, a, False),
-        "smaller": (a * 0.5, a, False),
-        "one": (np.where(np.arange(8) == 5, a * 1.01, a), a, False),
-        "large": (a * 1e9, a * 1e9 * (1 + RTOL / 100), True),
-        "tiny": (a * 1e-11, a * 3e-11, False),
-        "holes": (holes, holes * (1 + RTOL / 100), True),
-        "one hole": (holes, a, False),
-        "shape": (np.full(4, a[0]), np.full(1, a[0]), False),
+        "equal": (a, a.copy(), RTOL, True),
+        "rounded": (a, a * (1 + RTOL / 100), RTOL, True),
+        "different": (a * 1.02, a, RTOL, False),
+        "smaller": (a * 0.5, a, RTOL, False),
+        "one": (np.where(np.arange(8) == 5, a * 1.02, a), a, RTOL, False),
+        "large": (a * 1e9, a * 1e9 * (1 + RTOL / 100), RTOL, True),
+        "tiny": (a * 1e-11, a * 3e-11, RTOL, False),
+        "cancel": (plus_minus, a, RTOL, False),
+        "small": (np.where(large < 10, large * 1.02, large), large, RTOL, False),
+        "strict": (a * 1.005, a, RTOL, False),
+        "loose": (a * 1.005, a, 1e-2, True),
+        "above": (a * 1.8, a, 0.5, False),
+        "below": (a * 0.6, a, 0.5, True),
+        "negative": (-a, -a * (1 + RTOL / 100), RTOL, True),
+        "holes": (holes, holes * (1 + RTOL / 100), RTOL, True),
+        "one hole": (holes, a, RTOL, False),
+        "two places": (here, there, RTOL, False),
+        "zero": (holes, zero, RTOL, False),
+        "shape": (np.full(4, a[0]), np.full(1, a[0]), RTOL, False),
     }
 
 
@@ -289,13 +332,13 @@ def _observe_same(function, seed):
     to_device = get_backend().to_device
     pairs = _pairs(seed).items()
     return {
-        name: describe(function(to_device(actual), to_device(expected), RTOL))
-        for name, (actual, expected, _) in pairs
+        name: describe(function(to_device(actual), to_device(expected), rtol))
+        for name, (actual, expected, rtol, _) in pairs
     }
 
 
 def _judge_same(facts, seed):
-    expected = {name: same for name, (_, _, same) in _pairs(seed).items()}
+    expected = {name: same for name, (*_, same) in _pairs(seed).items()}
     got = {name: _dict(_dict(facts).get(name)) for name in expected}
     kinds = {str(fact.get("type")) for name, fact in got.items() if name != "shape"}
     hint = "Return True or False, for the two arrays as a whole."
@@ -315,12 +358,22 @@ def _judge_same(facts, seed):
         hint = "A difference can be negative: compare its absolute value."
     elif "large" in wrong:
         hint = "The tolerance is relative: it grows with the numbers."
+    elif wrong & {"strict", "loose"}:
+        hint = "The same two arrays with another rtol: the answer must follow that argument."
     elif "tiny" in wrong:
         hint = (
             "Of two tiny numbers one is three times the other, and you call them the same: "
             "an absolute tolerance is at work. Some functions have one by default."
         )
-    ok = not wrong & {"equal", "rounded", "different", "smaller", "one", "large", "tiny"}
+    elif "cancel" in wrong:
+        hint = "One number is larger and another smaller: compare one by one, not their sums."
+    elif "small" in wrong:
+        hint = "Beside large numbers one small number differs: each has a tolerance of its own."
+    elif "negative" in wrong:
+        hint = "With negative numbers your tolerance is negative: take the size of expected."
+    elif wrong & {"above", "below"}:
+        hint = "The tolerance belongs to expected, not to actual: with a large rtol it shows."
+    ok = wrong <= {"holes", "one hole", "two places", "zero", "shape"}
     yield Check(1, "a relative tolerance, of any size", ok, hint)
 
     hint = "Arrays of different shapes are not the same."
@@ -328,6 +381,10 @@ def _judge_same(facts, seed):
         hint = "NaN equals nothing, not even NaN: here two NaN in the same place are the same."
     elif "one hole" in wrong:
         hint = "A missing value and a number are not the same."
+    elif "two places" in wrong:
+        hint = "NaN stands in two different places: without them, other numbers become pairs."
+    elif "zero" in wrong:
+        hint = "A missing value is not 0: do not fill it before you compare."
     elif "shape" in wrong:
         hint = "Broadcasting stretched the shorter array: look at the shapes first."
     yield Check(1, "missing values and shapes", not wrong, hint)
@@ -348,6 +405,7 @@ def _flown(seed):
     table.loc[places[:30], ["dep_delay", "arr_delay"]] = np.nan  # cancelled
     table.loc[places[30:50], "arr_delay"] = np.nan  # diverted
     table.loc[places[50:75], "tailnum"] = None
+    table.loc[places[75:85], "dep_delay"] = np.nan  # the record of the departure was lost
     return table.astype({"dep_delay": "float32", "arr_delay": "float32"})
 
 
@@ -380,6 +438,8 @@ def _judge_model(facts, seed):
         hint = "Too many rows were dropped: only the two delays have to be there."
     elif n == int(table["dep_delay"].count()):
         hint = "Some of these flights left and have no arrival delay: drop them, too."
+    elif n == int(table["arr_delay"].count()):
+        hint = "Some of these flights arrived and have no departure delay: drop them, too."
     yield Check(1, "the flights with both delays", n == len(flown), hint)
 
     x, y = flown["dep_delay"].to_numpy("float64"), flown["arr_delay"].to_numpy("float64")

@@ -3,7 +3,6 @@
 import numpy as np
 
 from helpers.backend import get_backend, to_host
-from helpers.compare import compare
 from tests.answers import right, wrong
 
 backend = get_backend()
@@ -37,6 +36,11 @@ def count_missing(table):
 @wrong("01.1", points=2, hint="values that are there")
 def count_missing(table):
     return {name: int(table[name].count()) for name in table.columns}
+
+
+@wrong("01.1", points=2, hint="rows with a hole in any column")
+def count_missing(table):
+    return dict.fromkeys(table.columns, len(table) - len(table.dropna()))
 
 
 @wrong("01.1", points=2, hint="== does not find it")
@@ -91,6 +95,27 @@ def share_late(flights):
 def share_late(flights):
     late = (flights["arr_delay"].fillna(999) > 15).astype("float64")
     return late.groupby(flights["origin"]).mean().sort_values(ascending=False)
+
+
+@wrong("01.2", points=1, hint="only their arr_delay has to be there")
+def share_late(flights):
+    arrived = flights.dropna()
+    late = (arrived["arr_delay"] > 15).astype("float64")
+    return late.groupby(arrived["origin"]).mean().sort_values(ascending=False)
+
+
+@wrong("01.2", points=3, hint="You changed the caller's table")
+def share_late(flights):
+    flights.dropna(subset=["arr_delay"], inplace=True)
+    late = (flights["arr_delay"] > 15).astype("float64")
+    return late.groupby(flights["origin"]).mean().sort_values(ascending=False)
+
+
+@wrong("01.2", points=3, hint="You changed the caller's table")
+def share_late(flights):
+    flights["late"] = (flights["arr_delay"] > 15).astype("float64")
+    arrived = flights.dropna(subset=["arr_delay"])
+    return arrived.groupby("origin")["late"].mean().sort_values(ascending=False)
 
 
 @wrong("01.2", points=1, hint="15 minutes is not yet late")
@@ -161,7 +186,7 @@ def standardize(X):
     return (X[:, 0] - X[:, 0].mean()) / X[:, 0].std()
 
 
-@wrong("01.3", points=1, hint="cast with astype")
+@wrong("01.3", points=1, hint="cast these two with astype, not the result")
 def standardize(X):
     std = X.std(axis=0, dtype="float64")
     return (X - X.mean(axis=0, dtype="float64")) / xp.where(std == 0, 1, std)
@@ -191,10 +216,10 @@ def standardize(X):
     return ((X - X.mean(axis=0)) / xp.where(std == 0, 1, std)).astype("float32")
 
 
-@wrong("01.3", points=2, hint="loses the digits")
+@wrong("01.3", points=2, hint="lose the digits")
 def standardize(X):
     mean = X.mean(axis=0)
-    variance = xp.maximum((X**2).mean(axis=0) - mean**2, xp.float32(1e-3))
+    variance = xp.maximum((X**2).mean(axis=0) - mean**2, xp.float32(1e-6))
     return ((X - mean) / xp.sqrt(variance)).astype("float32")
 
 
@@ -209,14 +234,27 @@ def standardize(X):
         return (X - X.mean(axis=0)) / X.std(axis=0)
 
 
+@wrong("01.3", points=2, hint="not small beside theirs")
+def standardize(X):
+    mean, std = X.mean(axis=0, dtype="float64"), X.std(axis=0, dtype="float64")
+    return ((X - mean) / (std + 1e-3)).astype("float32")
+
+
+@wrong("01.3", points=3, hint="a float32 mean rounds")
+def standardize(X):
+    std = X.std(axis=0)
+    return (X - X.mean(axis=0)) / xp.where(std == 0, xp.float32(1), std)
+
+
 @right("01.3")
 def standardize(X):
+    X = X.astype("float64")  # a float32 scaler may miss the value of a constant column
     return ml.preprocessing.StandardScaler().fit_transform(X).astype("float32")
 
 
 @right("01.3")
 def standardize(X):
-    Z = X - X.mean(axis=0)
+    Z = X - X.mean(axis=0, dtype="float64").astype("float32")
     std = xp.sqrt((Z**2).mean(axis=0))
     return Z / xp.maximum(std, xp.float32(1e-6))
 
@@ -279,6 +317,63 @@ def same_numbers(actual, expected, rtol):
     return not bool((abs(actual - expected) > rtol * abs(expected)).any())
 
 
+@wrong("01.4", points=1, hint="not their sums")
+def same_numbers(actual, expected, rtol):
+    if actual.shape != expected.shape:
+        return False
+    return bool(abs(actual.sum() - expected.sum()) <= rtol * abs(expected.sum()))
+
+
+@wrong("01.4", points=1, hint="each has a tolerance of its own")
+def same_numbers(actual, expected, rtol):
+    if actual.shape != expected.shape:
+        return False
+    return bool(abs(actual - expected).max() <= rtol * abs(expected).max())
+
+
+@wrong("01.4", points=1, hint="must follow that argument")
+def same_numbers(actual, expected, rtol):
+    if actual.shape != expected.shape:
+        return False
+    return bool(xp.allclose(actual, expected, rtol=1e-4, atol=0, equal_nan=True))
+
+
+@wrong("01.4", points=1, hint="must follow that argument")
+def same_numbers(actual, expected, rtol):
+    return actual.shape == expected.shape and bool(xp.allclose(actual, expected))
+
+
+@wrong("01.4", points=1, hint="belongs to expected, not to actual")
+def same_numbers(actual, expected, rtol):
+    if actual.shape != expected.shape:
+        return False
+    return bool(xp.allclose(expected, actual, rtol=rtol, atol=0, equal_nan=True))
+
+
+@wrong("01.4", points=1, hint="take the size of expected")
+def same_numbers(actual, expected, rtol):
+    if actual.shape != expected.shape:
+        return False
+    both_missing = xp.isnan(actual) & xp.isnan(expected)
+    return bool(((abs(actual - expected) <= rtol * expected) | both_missing).all())
+
+
+@wrong("01.4", points=2, hint="NaN stands in two different places")
+def same_numbers(actual, expected, rtol):
+    actual, expected = actual[~xp.isnan(actual)], expected[~xp.isnan(expected)]
+    if actual.shape != expected.shape:
+        return False
+    return bool(xp.allclose(actual, expected, rtol=rtol, atol=0))
+
+
+@wrong("01.4", points=2, hint="A missing value is not 0")
+def same_numbers(actual, expected, rtol):
+    if actual.shape != expected.shape:
+        return False
+    actual, expected = xp.nan_to_num(actual), xp.nan_to_num(expected)
+    return bool(xp.allclose(actual, expected, rtol=rtol, atol=0))
+
+
 @wrong("01.4", points=2, hint="Broadcasting")
 def same_numbers(actual, expected, rtol):
     return bool(xp.allclose(actual, expected, rtol=rtol, atol=0, equal_nan=True))
@@ -286,7 +381,9 @@ def same_numbers(actual, expected, rtol):
 
 @right("01.4")
 def same_numbers(actual, expected, rtol):
-    return compare(actual, expected, rtol=rtol).equal
+    if actual.shape != expected.shape:
+        return False
+    return xp.isclose(actual, expected, rtol=rtol, atol=0, equal_nan=True).all()
 
 
 @right("01.4")
@@ -340,6 +437,12 @@ def delay_model(flights):
 def delay_model(flights):
     left = flights.dropna(subset=["dep_delay"])
     return _line(left[["dep_delay"]].values, left["arr_delay"].fillna(0).values)
+
+
+@wrong("01.5", points=1, hint="have no departure delay")
+def delay_model(flights):
+    landed = flights.dropna(subset=["arr_delay"])
+    return _line(landed[["dep_delay"]].fillna(0).values, landed["arr_delay"].values)
 
 
 @wrong("01.5", points=2, hint="swap feature and target")
