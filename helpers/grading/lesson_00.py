@@ -3,7 +3,9 @@
 import logging
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
+import cloudpickle
 import numpy as np
 
 from helpers.grading.exercise import Check, Exercise
@@ -22,23 +24,31 @@ def workers_here(threads):
     Yields
     ------
     client : distributed.Client
-    done : list
-        Keys of the tasks that a worker has finished, growing.
+    seen : types.SimpleNamespace
+        Three growing lists: ``tasks``, the pickles of the finished tasks, ``results``, what they
+        gave, and ``scattered``, the objects that arrived by ``client.scatter``.
     """
     import dask
     from distributed import Client, Scheduler, SpecCluster, Worker
     from distributed.diagnostics.plugin import SchedulerPlugin
 
-    done = []
+    seen = SimpleNamespace(tasks=[], results=[], scattered=[])
 
     class Recorder(SchedulerPlugin):
         def transition(self, key, start, finish, *args, **kwargs):
             if (start, finish) == ("processing", "memory"):
-                done.append(str(key))
+                seen.tasks.append(cloudpickle.dumps(cluster.scheduler.tasks[key].run_spec))
+                holders = (worker.data for worker in cluster.workers.values())
+                seen.results += [data[key] for data in holders if key in data][:1]
+
+    class Recording(Worker):
+        def update_data(self, data, **kwargs):
+            seen.scattered += data.values()
+            return super().update_data(data, **kwargs)
 
     loopback = {"dashboard_address": "127.0.0.1:0"}
     workers = {
-        number: {"cls": Worker, "options": {"nthreads": n, **loopback}}
+        number: {"cls": Recording, "options": {"nthreads": n, **loopback}}
         for number, n in enumerate(threads)
     }
     options = {"protocol": "inproc", "dashboard": False, "plugins": [Recorder()], **loopback}
@@ -54,7 +64,7 @@ def workers_here(threads):
         Client(cluster, set_as_default=False) as client,
         client.as_current(),
     ):
-        yield client, done
+        yield client, seen
 
 
 def _values(answer):
@@ -73,6 +83,32 @@ def _not_a_list(answer, what):
     if kind == "none":
         return "Nothing came back: end the function with return."
     return f"Return a plain Python list of {what}, not {kind}."
+
+
+def _numbers_in(value):
+    """Numbers in a result, also inside lists, tuples, dicts and arrays."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    value = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(value, list | tuple):
+        return [number for item in value for number in _numbers_in(item)]
+    return [value] if isinstance(value, int | float) else []
+
+
+def _work(seen):
+    """Facts about what the workers computed."""
+    return {"tasks": len(seen.tasks), "made": _numbers_in(seen.results)}
+
+
+def _workers_computed(facts, wanted, each):
+    """Check that tasks, one for each, gave what came back."""
+    tasks, made = facts.get("tasks", 0), facts.get("made", [])
+    hint = f"One task did all the work: make a task of each {each}, so the workers can share."
+    if not tasks:
+        hint = "No worker computed anything: this process did. Give the work to `client`."
+    elif tasks >= len(wanted):
+        hint = "The workers computed something else than what came back: return their results."
+    right = tasks >= len(wanted) and set(wanted) <= set(made)
+    return Check(1, f"the workers compute, one task per {each}", right, hint)
 
 
 # 00.1 total_threads
@@ -119,14 +155,13 @@ def _numbers(seed):
 
 
 def _observe_squares(function, seed):
-    with workers_here([1, 1]) as (client, done):
+    with workers_here([1, 1]) as (client, seen):
         answer = describe(function(client, _numbers(seed)))
-        return {"answer": answer, "tasks": len(done)}
+        return {"answer": answer, **_work(seen)}
 
 
 def _judge_squares(facts, seed):
-    numbers = _numbers(seed)
-    answer, tasks = facts.get("answer", {}), facts.get("tasks", 0)
+    numbers, answer = _numbers(seed), facts.get("answer", {})
     kinds = {item.get("type") for item in answer.get("items", ()) if isinstance(item, dict)}
     plain = answer.get("type") == "list" and kinds <= {"int"}
     yield Check(1, "returns a list of whole numbers", plain, _not_a_list(answer, "numbers"))
@@ -137,29 +172,27 @@ def _judge_squares(facts, seed):
     if sorted(values) == sorted(squares):
         hint = "These are the squares, in another order: keep the order of the numbers."
     yield Check(1, "the squares, in the order of the numbers", values == squares, hint)
-    hint = "The numbers went to the workers as one task: make a task of each, so they can share."
-    if not tasks:
-        hint = "No worker computed anything: this process did. Give the work to `client`."
-    yield Check(1, "the workers compute, one task per number", tasks >= len(numbers), hint)
+    yield _workers_computed(facts, squares, "number")
 
 
 # 00.3 send_once
 
 
 class Parcel:
-    """Numbers that count how often they are packed for a journey."""
-
-    packed = 0
+    """Numbers that are found again in a pickle by the name of the function that opens it."""
 
     def __init__(self, numbers):
         self.numbers = numbers
 
     def __reduce__(self):
-        Parcel.packed += 1
-        return Parcel, (self.numbers,)
+        return _open_parcel, (self.numbers,)
 
     def __dask_tokenize__(self):
         return "Parcel", self.numbers
+
+
+def _open_parcel(numbers):
+    return Parcel(numbers)
 
 
 def _total(parcel):
@@ -195,29 +228,39 @@ def _parcel_and_functions(seed):
 
 def _observe_send_once(function, seed):
     data, functions = _parcel_and_functions(seed)
-    with workers_here([1, 1]) as (client, done):
-        Parcel.packed = 0
-        answer = describe(function(client, data, functions))
-        return {"answer": answer, "tasks": len(done), "packed": Parcel.packed}
+    with workers_here([1, 1]) as (client, seen):
+        kept = client.scatter(data)  # else data scattered again can be lost between two tasks
+        seen.scattered.clear()
+        try:
+            answer = describe(function(client, data, functions))
+        except AttributeError as error:
+            if "'list' object" not in str(error):
+                raise
+            return {"got_list": True}
+        del kept
+        scattered = sum(isinstance(item, Parcel) for item in seen.scattered)
+        carried = sum(_open_parcel.__name__.encode() in task for task in seen.tasks)
+        return {"answer": answer, "scattered": scattered, "carried": carried, **_work(seen)}
 
 
 def _judge_send_once(facts, seed):
     data, functions = _parcel_and_functions(seed)
-    answer, tasks = facts.get("answer", {}), facts.get("tasks", 0)
+    answer = facts.get("answer", {})
     kinds = {item.get("type") for item in answer.get("items", ()) if isinstance(item, dict)}
     plain = answer.get("type") == "list" and kinds <= {"int"}
-    yield Check(1, "returns a list of results", plain, _not_a_list(answer, "results"))
+    hint = _not_a_list(answer, "results")
+    if facts.get("got_list"):
+        hint = "The functions got a list: scatter([data]) gives a list of futures."
+    yield Check(1, "returns a list of results", plain, hint)
     hint = "Return what each function gives for the data, in the order of the functions."
-    right = _values(answer) == [function(data) for function in functions]
-    yield Check(1, "the result of each function, in their order", right, hint)
-    hint = "One task did all the work: make a task of each function, so the workers can share."
-    if not tasks:
-        hint = "No worker computed anything: this process did. Give the work to `client`."
-    yield Check(1, "the workers compute, one task per function", tasks >= len(functions), hint)
-    # Packed again and again as an argument; scattered data are packed at most a few times.
-    once = facts.get("packed", len(functions)) < len(functions)
+    results = [function(data) for function in functions]
+    yield Check(1, "the result of each function, in their order", _values(answer) == results, hint)
+    yield _workers_computed(facts, results, "function")
+    scattered, carried = facts.get("scattered", 0), facts.get("carried", 0)
     hint = "The data travelled with every task: scatter them first, then pass their future."
-    yield Check(1, "the data are sent once", once, hint)
+    if scattered > 1:
+        hint = "The data were scattered for each function anew: scatter once, use that future."
+    yield Check(1, "the data are sent once", scattered + carried == 1, hint)
 
 
 # 00.4 which_world
@@ -235,6 +278,7 @@ def _hosts(seed):
         ([a, b, c], "MNSG"),
         ([a, b] * many, "MNMG"),
         ([a, b, c, b], "MNMG"),  # only one of the nodes has several, and not the first
+        ([a, b, a], "MNMG"),  # first and last on the same node
     ]
 
 
@@ -259,6 +303,8 @@ def _judge_which_world(facts, seed):
     hint = "Several different hosts are several nodes; SG means that none has two workers."
     if said[:5] == right[:5]:
         hint = "The nodes need not be alike: look at the one that has the most workers."
+        if said[5] == right[5]:
+            hint = "Hosts come in any order: look at all of them, not at the first and last only."
     elif said[2:4] == ["MNMG", "MNMG"]:
         hint = "Several workers in all are not several in one node: count them host by host."
     yield Check(1, "several nodes", said == right, hint)

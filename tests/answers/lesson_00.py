@@ -72,9 +72,24 @@ def squares_on_workers(client, numbers):
     return [n * n for n in numbers]
 
 
-@wrong("00.2", points=3, hint="as one task")
+@wrong("00.2", points=3, hint="make a task of each number")
 def squares_on_workers(client, numbers):
     return client.submit(lambda: [n * n for n in numbers]).result()
+
+
+@wrong("00.2", points=3, hint="something else")
+def squares_on_workers(client, numbers):
+    client.gather(client.map(lambda number: 0, numbers))
+    return [n * n for n in numbers]
+
+
+@right("00.2")
+def squares_on_workers(client, numbers):
+    from distributed import as_completed
+
+    futures = client.map(lambda n: (n, n * n), numbers)
+    squares = dict(future.result() for future in as_completed(futures))
+    return [squares[n] for n in numbers]
 
 
 @right("00.2")
@@ -123,6 +138,55 @@ def send_once(client, data, functions):
     return client.gather([client.submit(function, data) for function in functions])
 
 
+@wrong("00.3", points=3, hint="scatter them first")
+def send_once(client, data, functions):
+    return client.gather(client.map(lambda function: function(data), functions))
+
+
+@wrong("00.3", points=3, hint="scatter them first")
+def send_once(client, data, functions):
+    copies = [data] * len(functions)
+    return client.gather(client.map(lambda function, data: function(data), functions, copies))
+
+
+@wrong("00.3", points=3, hint="scatter once")
+def send_once(client, data, functions):
+    return client.gather([client.submit(f, client.scatter(data)) for f in functions])
+
+
+@wrong("00.3", points=3, hint="scatter once")
+def send_once(client, data, functions):
+    shared = [client.scatter(data, hash=False) for _ in functions]
+    return client.gather([client.submit(f, d) for f, d in zip(functions, shared, strict=True)])
+
+
+@wrong("00.3", points=2, hint="something else")
+def send_once(client, data, functions):
+    shared = client.scatter(data)
+    client.gather([client.submit(id, shared, pure=False) for _ in functions])
+    return [function(data) for function in functions]
+
+
+@wrong("00.3", points=0, hint="got a list")
+def send_once(client, data, functions):
+    shared = client.scatter([data])
+    return client.gather([client.submit(function, shared) for function in functions])
+
+
+@right("00.3")
+def send_once(client, data, functions):
+    shared = client.scatter([data])[0]
+    return client.gather([client.submit(function, shared) for function in functions])
+
+
+@right("00.3")
+def send_once(client, data, functions):
+    import dask
+
+    shared = dask.delayed(data)
+    return list(dask.compute(*[dask.delayed(function)(shared) for function in functions]))
+
+
 @right("00.3")
 def send_once(client, data, functions):
     shared = client.scatter(data, broadcast=True)
@@ -168,6 +232,12 @@ def which_world(hosts):
 def which_world(hosts):
     first = hosts.count(hosts[0])
     return ("M" if len(set(hosts)) > 1 else "S") + "N" + ("M" if first > 1 else "S") + "G"
+
+
+@wrong("00.4", points=2, hint="in any order")
+def which_world(hosts):
+    nodes = "S" if hosts[0] == hosts[-1] else "M"
+    return nodes + "N" + ("M" if max(Counter(hosts).values()) > 1 else "S") + "G"
 
 
 @right("00.4")

@@ -1,0 +1,348 @@
+"""Exercises of lesson 03: KMeans on many workers."""
+
+import numpy as np
+
+from helpers.backend import get_backend
+from helpers.grading.exercise import Check, Exercise
+from helpers.grading.facts import close, describe
+from helpers.grading.lesson_00 import workers_here
+
+
+def _items(answer):
+    return [item for item in answer.get("items", ()) if isinstance(item, dict)]
+
+
+def _array(answer):
+    """Values of a described array as NumPy array of its shape; None if it is not an array."""
+    if not isinstance(answer, dict) or answer.get("type") != "array" or not answer.get("shape"):
+        return None
+    try:
+        return np.array(answer["values"], dtype="float64").reshape(answer["shape"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _same(values, expected, rtol=1e-6):
+    """Whether two arrays have one shape and, within a tolerance, the same values."""
+    return values.shape == expected.shape and np.allclose(values, expected, rtol=rtol, atol=1e-9)
+
+
+def _distances(X, centers):
+    return ((X[:, None, :] - centers[None, :, :]) ** 2).sum(axis=2)
+
+
+# 03.1 same_clustering
+
+
+def _labellings(seed):
+    """Pairs of labellings, with whether they are the same clustering, and what the pair tests."""
+    rng = np.random.default_rng(seed)
+    a = rng.permutation(np.repeat(np.arange(4), 50))
+    renamed = np.array([2, 0, 3, 1])[a]
+    split = np.where((a == 3) & (np.arange(200) % 2 == 0), 4, a)
+    one_row = renamed.copy()
+    one_row[rng.integers(200)] += 1
+    one_row %= 4
+    return [
+        (a, a.copy(), True, "equal"),
+        (a, renamed, True, "renamed"),
+        (a, 10 * renamed + 7, True, "other names"),
+        (a, rng.permutation(a), False, "sizes"),
+        (a, split, False, "split"),
+        (split, a, False, "split"),
+        (a, one_row, False, "one row"),
+    ]
+
+
+def _observe_same_clustering(function, seed):
+    return {"answers": [describe(function(a.copy(), b.copy())) for a, b, *_ in _labellings(seed)]}
+
+
+def _judge_same_clustering(facts, seed):
+    pairs, answers = _labellings(seed), facts.get("answers", [])
+    kinds = {answer.get("type") for answer in answers}
+    hint = "Return True or False, one answer for the whole pair."
+    if "none" in kinds:
+        hint = "Nothing came back: end the function with return."
+    plain = len(answers) == len(pairs) and kinds == {"bool"}
+    yield Check(1, "returns True or False", plain, hint)
+    wrong = {
+        about
+        for (*_, expected, about), answer in zip(pairs, answers, strict=True)
+        if answer.get("value") != expected
+    }
+    hint = "Rows that are together in one labelling must be together in the other: names are free."
+    if "equal" in wrong:
+        hint = "Even two equal labellings are not found to be the same."
+    elif "renamed" in wrong:
+        hint = "You compare the numbers themselves. Each fit numbers its clusters as it likes."
+    elif "other names" in wrong:
+        hint = "A label need not be below the number of clusters: any whole number may be a name."
+    renamed = not wrong & {"equal", "renamed", "other names"}
+    yield Check(1, "the same groups under any names", renamed, hint)
+    hint = "Look at pairs of rows that are together in one labelling and apart in the other."
+    if "sizes" in wrong:
+        hint = "Clusters of the same sizes can hold different rows."
+    elif "split" in wrong:
+        hint = "One labelling may only be finer than the other: it must fit in both directions."
+    elif "one row" in wrong:
+        hint = "One row in another cluster makes it another clustering, however many agree."
+    yield Check(1, "different groups are told apart", not wrong, hint)
+
+
+# 03.2 weighted_sums
+
+
+def _weighted_rows(seed):
+    """Rows, weights and labels of five clusters; the second and the last have no rows."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(3, 5, (400, 3)).astype("float32")
+    weights = rng.uniform(0.5, 3, 400).astype("float32")
+    return X, weights, rng.choice([0, 2, 3], 400).astype("int32"), 5
+
+
+def _observe_weighted_sums(function, seed):
+    X, weights, labels, k = _weighted_rows(seed)
+    to_device = get_backend().to_device
+    return describe(function(to_device(X), to_device(weights), to_device(labels), k))
+
+
+def _judge_weighted_sums(facts, seed):
+    X, weights, labels, k = _weighted_rows(seed)
+    items = _items(facts)
+    two = len(items) == 2 and all(_array(item) is not None for item in items)
+    hint = "Return a pair of arrays: return sums, totals."
+    if facts.get("type") == "none":
+        hint = "Nothing came back: end the function with return."
+    yield Check(0, "returns two arrays", two, hint)
+    shapes = [item.get("shape") for item in items] == [[k, X.shape[1]], [k]]
+    hint = "The sums have a line per cluster and a column per column of X, the totals one number."
+    if items[1].get("shape") == [3]:
+        hint = "Clusters without rows are missing: their sum is 0, and their total, too."
+    yield Check(1, "one line per cluster, also for empty ones", shapes, hint)
+    belongs = (labels[None, :] == np.arange(k)[:, None]).astype("float64")
+    weighted = belongs * weights.astype("float64")
+    sums, totals = (_array(item) for item in items)
+    hint = "The total of a cluster is the sum of the weights of its rows."
+    if _same(totals, belongs.sum(axis=1)):
+        hint = "Those are numbers of rows: a row of weight 2 counts twice."
+    right = _same(totals, weighted.sum(axis=1), rtol=1e-4)
+    yield Check(1, "the totals are sums of weights", right, hint)
+    exact, means = weighted @ X.astype("float64"), totals[:, None]
+    hint = "Multiply each row by its weight, then add up the rows of each cluster."
+    if _same(sums, belongs @ X, rtol=1e-4):
+        hint = "The rows are added up without their weights."
+    elif _same(np.nan_to_num(sums), exact / np.maximum(means, 1e-9), rtol=1e-4):
+        hint = "Those are means. Means of two workers can't be added: return the sums."
+    yield Check(1, "the sums are weighted", _same(sums, exact, rtol=1e-4), hint)
+    digits = all(item.get("dtype") == "float64" for item in items)
+    digits = digits and _same(sums, exact, 1e-9) and _same(totals, weighted.sum(axis=1), 1e-9)
+    hint = "Many float32 numbers are added in float32: turn them into float64 before you add."
+    yield Check(1, "adds up in double precision", digits, hint)
+
+
+# 03.3 merge_means
+
+
+def _reports(seed):
+    """Means and counts of three workers, for four clusters of three columns; and old centres.
+
+    Cluster 0 has rows everywhere, 1 and 2 at some workers only, 3 nowhere.
+    """
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(2, 60, (3, 4)) * np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0]])
+    counts[0, 0] += 100
+    means = rng.uniform(-9, 9, (3, 4, 3))
+    means[counts == 0] = np.nan
+    return list(zip(means, counts, strict=True)), rng.uniform(1, 9, (4, 3))
+
+
+def _observe_merge_means(function, seed):
+    parts, centers = _reports(seed)
+    return describe(function([(m.copy(), c.copy()) for m, c in parts], centers.copy()))
+
+
+def _judge_merge_means(facts, seed):
+    parts, centers = _reports(seed)
+    values = _array(facts)
+    hint = f"Return one array with a line per cluster, not {facts.get('type')}."
+    if facts.get("type") == "array":
+        hint = "The array has the shape of the old centres: a line per cluster."
+    shape = values is not None and values.shape == centers.shape
+    yield Check(1, "returns new centres, a line per cluster", shape, hint)
+    means, counts = (np.array(of_all) for of_all in zip(*parts, strict=True))
+    sums = (np.nan_to_num(means) * counts[:, :, None]).sum(axis=0)
+    right = sums / np.maximum(counts.sum(axis=0), 1)[:, None]
+    hint = "Mean times count gives back the sum. Add sums, add counts, divide."
+    if close(values[0].tolist(), means[:, 0].mean(axis=0).tolist()):
+        hint = "That is the mean of the means. A worker with more rows has more to say."
+    elif close(values[0].tolist(), sums[0].tolist()):
+        hint = "Those are the sums of all rows: divide by the number of rows."
+    everywhere = close(values[0].tolist(), right[0].tolist())
+    yield Check(1, "a cluster with rows at every worker", everywhere, hint)
+    hint = "A worker without rows of a cluster must add nothing to it, neither sum nor count."
+    if np.isnan(values[1:3]).any():
+        hint = "The mean of no rows is NaN, and NaN times 0 is NaN: leave such means out."
+    some = close(values[1:3].tolist(), right[1:3].tolist())
+    yield Check(1, "a cluster that some workers do not have", some, hint)
+    hint = "A cluster without rows anywhere keeps its old centre."
+    if np.isnan(values[3]).any():
+        hint = "Nobody has rows of this cluster, and 0 / 0 is NaN: keep its old centre."
+    elif not values[3].any():
+        hint = "The origin is a place like any other: a cluster without rows keeps its old centre."
+    kept = close(values[3].tolist(), centers[3].tolist())
+    yield Check(1, "a cluster that nobody has", kept, hint)
+
+
+# 03.4 next_candidates
+
+
+def _round(seed):
+    """Rows and random numbers of three workers, candidates of the first and the last; wanted."""
+    rng = np.random.default_rng(seed)
+    parts = [rng.normal(place, 1, (n, 2)) for place, n in ((0, 40), (4, 60), (9, 90))]
+    draws = [rng.random(len(part)) for part in parts]
+    return parts, np.stack([parts[0][0], parts[0][1], parts[2][0]]), draws, 20
+
+
+def _drawn(rates, draws):
+    """Numbers of the rows that are drawn at these rates."""
+    return np.flatnonzero(np.concatenate(draws) < np.concatenate(rates)).tolist()
+
+
+def _observe_next_candidates(function, seed):
+    parts, candidates, draws, wanted = _round(seed)
+    to_device = get_backend().to_device
+    parts, draws = ([to_device(array) for array in arrays] for arrays in (parts, draws))
+    return describe(function(parts, to_device(candidates), draws, wanted))
+
+
+def _judge_next_candidates(facts, seed):
+    parts, candidates, draws, wanted = _round(seed)
+    rows, values = np.concatenate(parts), _array(facts)
+    shape = values is not None and values.ndim == 2 and values.shape[1] == rows.shape[1]
+    hint = f"Return one array of rows, not {facts.get('type')}."
+    if facts.get("type") == "list":
+        hint = "Return one array: join the rows that the workers drew."
+    elif facts.get("type") == "array":
+        hint = "Return the drawn rows with all their columns, not their numbers or chances."
+    yield Check(1, "returns an array of rows", shape, hint)
+    found = [np.flatnonzero(abs(rows - row).max(axis=1) < 1e-9) for row in values]
+    given = all(len(places) == 1 for places in found)
+    hint = "The new candidates are rows of the parts, unchanged."
+    yield Check(1, "each is a row of the parts", given, hint)
+    numbers = sorted(int(places[0]) for places in found)
+    nearest = [_distances(part, candidates).min(axis=1) for part in parts]
+    cost = sum(distances.sum() for distances in nearest)
+    right = _drawn([wanted * distances / cost for distances in nearest], draws)
+    last = [_distances(part, candidates[-1:])[:, 0] for part in parts]
+    totals = [_distances(part, candidates).sum(axis=1) for part in parts]
+    plain = [np.sqrt(distances) for distances in nearest]
+    mistakes = {
+        "The cost is the sum over the rows of all parts: it is one number, not one per part.": [
+            wanted * distances / distances.sum() for distances in nearest
+        ],
+        "The chance grows with the squared distance, not with the distance.": [
+            wanted * distances / sum(map(np.sum, plain)) for distances in plain
+        ],
+        "The distance to the nearest candidate counts, not the sum over all of them.": [
+            wanted * distances / sum(map(np.sum, totals)) for distances in totals
+        ],
+        "All candidates count, not only the last one.": [
+            wanted * distances / sum(map(np.sum, last)) for distances in last
+        ],
+        "About `wanted` rows should come, and that is not one: multiply the chances.": [
+            distances / cost for distances in nearest
+        ],
+    }
+    hint = "A row is drawn if its random number is below wanted × distance² / cost."
+    hint = {str(_drawn(rates, draws)): text for text, rates in mistakes.items()}.get(
+        str(numbers), hint
+    )
+    if numbers == sorted(set(range(len(rows))) - set(right)):
+        hint = "The rows with a random number below their chance are drawn, not the others."
+    yield Check(2, "the rows whose number is below their chance", numbers == right, hint)
+
+
+# 03.5 fit_kmeans
+
+
+def _table(seed):
+    """Rows of three clusters in partitions of different size and mixture; and a start."""
+    rng = np.random.default_rng(seed)
+    mixtures = (900, (0.8, 0.1, 0.1)), (300, (0.1, 0.2, 0.7)), (600, (0.1, 0.7, 0.2))
+    places = [rng.choice([-5, 0, 5], n, p=shares) for n, shares in mixtures]
+    rows = np.concatenate(places)[:, None] + rng.normal(0, 3, (1800, 4))
+    return rows, (900, 300, 600), np.array([[-2.0] * 4, [0.0] * 4, [1.0] * 4])
+
+
+def _lloyd(parts, centers, n_iter):
+    """Centres after some iterations, from one list of rows or several."""
+    for _ in range(n_iter):
+        labels = [_distances(part, centers).argmin(axis=1) for part in parts]
+        means = [
+            [part[own == j].mean(axis=0) for j in range(len(centers))]
+            for part, own in zip(parts, labels, strict=True)
+        ]
+        centers = np.mean(means, axis=0)  # with several parts: the mean of the means
+    return centers
+
+
+def _observe_fit_kmeans(function, seed):
+    import dask.array as da
+    from distributed import wait
+
+    rows, chunks, start = _table(seed)
+    facts = {}
+    with workers_here([1, 1]) as (client, _):
+        X = da.from_array(get_backend().to_device(rows), chunks=(chunks, -1)).persist()
+        wait(X)
+        for n_iter in (1, 5):
+            facts[str(n_iter)] = describe(function(client, X, start.copy(), n_iter))
+        facts["brought"] = sum(client.run(_bytes_brought).values())
+    return facts
+
+
+def _bytes_brought(dask_worker):
+    """Bytes that a worker has sent, but not to another worker: Dask may copy a partition."""
+    return sum(sent["total"] for sent in dask_worker.transfer_outgoing_log if not sent["who"])
+
+
+def _judge_fit_kmeans(facts, seed):
+    rows, chunks, start = _table(seed)
+    parts = np.split(rows, np.cumsum(chunks)[:-1])
+    first, last = _array(facts.get("1")), _array(facts.get("5"))
+    kind = (facts.get("1") or {}).get("type")
+    hint = f"Return the centres as one array, not {kind}."
+    if kind == "dask array":
+        hint = "Return computed centres: they are small."
+    elif kind == "array":
+        hint = "Return an array with a line per centre and a column per column of X."
+    shape = all(values is not None and values.shape == start.shape for values in (first, last))
+    yield Check(1, "returns the centres", shape, hint)
+    hint = "One iteration: nearest centres, sums and counts of each partition, one division."
+    if _same(first, _lloyd(parts, start, 1), rtol=1e-4):
+        hint = "That is the mean of the partitions' means: add up their sums and counts instead."
+    elif _same(first, start):
+        hint = "These are the centres that were given: no iteration was done."
+    elif _same(first, _lloyd([rows], start, 2)):
+        hint = "These are the centres after two iterations: n_iter says how many to do."
+    right = _same(first, _lloyd([rows], start, 1))
+    yield Check(1, "the centres after one iteration", right, hint)
+    hint = "Each iteration begins with the centres of the one before."
+    if _same(last, first):
+        hint = "After five iterations the centres are still those of the first: hand them on."
+    right = _same(last, _lloyd([rows], start, 5))
+    yield Check(1, "the centres after several iterations", right, hint)
+    stayed = facts.get("brought", rows.nbytes) < rows.nbytes
+    hint = "The rows came to this process: send the centres out, bring sums and counts back."
+    yield Check(2, "the rows stay on the workers", stayed, hint)
+
+
+EXERCISES = [
+    Exercise("03.1", "same_clustering", 3, _observe_same_clustering, _judge_same_clustering),
+    Exercise("03.2", "weighted_sums", 4, _observe_weighted_sums, _judge_weighted_sums),
+    Exercise("03.3", "merge_means", 4, _observe_merge_means, _judge_merge_means),
+    Exercise("03.4", "next_candidates", 4, _observe_next_candidates, _judge_next_candidates),
+    Exercise("03.5", "fit_kmeans", 5, _observe_fit_kmeans, _judge_fit_kmeans),
+]
