@@ -5,6 +5,7 @@ another closes the first. Everything listens on 127.0.0.1 only.
 """
 
 import atexit
+import logging
 import os
 
 from helpers.backend import get_backend
@@ -87,6 +88,8 @@ def close_cluster():
     if client is not None:
         client.close()
     if cluster is not None:
+        # On a busy machine a nanny says that it has to kill its worker: closed is closed.
+        logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
         cluster.close()
 
 

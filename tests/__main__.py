@@ -39,6 +39,9 @@ OPTIONS = [
 ]
 
 
+TWO = ["--numprocesses=2", "--dist=loadfile"]
+
+
 # The plugin: what is running, and what a failing cell had printed
 
 
@@ -47,7 +50,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> None:
     if PROGRESS in os.environ:
         source = item.cell.source.splitlines() if hasattr(item, "cell") else []
         text = "\n    ".join([f"{item.path}::{item.name}", *source])
-        Path(os.environ[PROGRESS]).write_text(text, encoding="utf-8")
+        mine = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        Path(os.environ[PROGRESS], mine).write_text(text, encoding="utf-8")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -134,7 +138,9 @@ def command(arguments: list[str]) -> list[str]:
     paths = [name for name in arguments if Path(name.partition("::")[0]).exists()]
     if not paths:
         lessons = sorted((ROOT / "course").glob("[0-9]*.ipynb"))
-        arguments = [*arguments, str(ROOT / "tests"), *map(str, lessons)]
+        # Two files at a time, the papermill runs first: they are the longest.
+        first = ROOT / "tests" / "test_lessons.py"
+        arguments = [*arguments, *TWO, *map(str, [first, *lessons, ROOT / "tests"])]
     # nbval colours its messages unless it is told not to, also in a log.
     colour = [] if sys.stdout.isatty() else ["--color=no"]
     call = [sys.executable, "-m", "pytest", "-p", "tests.__main__"]
@@ -156,7 +162,8 @@ def run(arguments: list[str], deadline: float, progress: Path) -> int:
             status = status or 1
     except subprocess.TimeoutExpired:
         kill(name)
-        running = progress.read_text(encoding="utf-8") if progress.exists() else "nothing yet"
+        running = [path.read_text(encoding="utf-8") for path in sorted(progress.iterdir())]
+        running = "\n".join(running) or "nothing yet"
         print(f"\nthe deadline of {deadline:g} s passed, running was: {running}", flush=True)
         status = 124
     finally:  # also after Ctrl-C, which pytest in its own session does not see
@@ -175,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up there, too
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return run(others, options.deadline, Path(folder, "progress"))
+            return run(others, options.deadline, Path(folder))
         except KeyboardInterrupt:
             return 130
 

@@ -1,70 +1,17 @@
 """Exercises of lesson 00: clusters, tasks, futures, and who has what."""
 
-import logging
 import time
-from contextlib import contextmanager
-from types import SimpleNamespace
 
-import cloudpickle
 import numpy as np
 
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import describe
+from helpers.grading.workers import workers_here
 
 WORLDS = ("SNSG", "SNMG", "MNSG", "MNMG")
 
 
 # Tools
-
-
-@contextmanager
-def workers_here(threads):
-    """Start workers as threads of this process, one per number in `threads`; the student's stay.
-
-    Yields
-    ------
-    client : distributed.Client
-    seen : types.SimpleNamespace
-        Three growing lists: ``tasks``, the pickles of the finished tasks, ``results``, what they
-        gave, and ``scattered``, the objects that arrived by ``client.scatter``.
-    """
-    import dask
-    from distributed import Client, Scheduler, SpecCluster, Worker
-    from distributed.diagnostics.plugin import SchedulerPlugin
-
-    seen = SimpleNamespace(tasks=[], results=[], scattered=[])
-
-    class Recorder(SchedulerPlugin):
-        def transition(self, key, start, finish, *args, **kwargs):
-            if (start, finish) == ("processing", "memory"):
-                seen.tasks.append(cloudpickle.dumps(cluster.scheduler.tasks[key].run_spec))
-                holders = (worker.data for worker in cluster.workers.values())
-                seen.results += [data[key] for data in holders if key in data][:1]
-
-    class Recording(Worker):
-        def update_data(self, data, **kwargs):
-            seen.scattered += data.values()
-            return super().update_data(data, **kwargs)
-
-    loopback = {"dashboard_address": "127.0.0.1:0"}
-    workers = {
-        number: {"cls": Recording, "options": {"nthreads": n, **loopback}}
-        for number, n in enumerate(threads)
-    }
-    options = {"protocol": "inproc", "dashboard": False, "plugins": [Recorder()], **loopback}
-    # Copies stay where they are put, and errors of the student's tasks are shown once, by check.
-    quiet = {"distributed.scheduler.active-memory-manager.start": False}
-    with (
-        dask.config.set(quiet),
-        SpecCluster(
-            workers=workers,
-            scheduler={"cls": Scheduler, "options": options},
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-        client.as_current(),
-    ):
-        yield client, seen
 
 
 def _values(answer):
