@@ -10,6 +10,7 @@ and then writes ``xp.asarray``, ``xdf.DataFrame`` and ``ml.cluster.KMeans`` on e
 
 import importlib
 import os
+from collections import deque
 from dataclasses import dataclass
 
 from helpers.machine import count_gpus, missing_gpu_packages
@@ -24,6 +25,9 @@ TWINS = {
     "LocalCluster": ("distributed:LocalCluster", "dask_cuda:LocalCUDACluster"),
     "KMeans": ("helpers.kmeans:DistributedKMeans", "cuml.dask.cluster:KMeans"),
 }
+
+
+_in_use = deque(maxlen=1)
 
 
 @dataclass(frozen=True)
@@ -133,17 +137,26 @@ def get_backend(name="auto"):
     >>> get_backend("cpu").xp.__name__
     'numpy'
     """
-    if isinstance(name, Backend):
-        return name
+    backend = name if isinstance(name, Backend) else find_backend(name)
+    _tell_dask(backend)
+    _in_use.append(backend)
+    return backend
+
+
+def current_backend():
+    """Return the backend that `get_backend` chose last; if it was never asked, ask it now."""
+    return _in_use[-1] if _in_use else get_backend()
+
+
+def find_backend(name):
+    """Find a backend by its name, as `get_backend` does, but leave Dask as it is."""
     asked, source = name, f"backend={name!r} asks for it"
     if name == "auto":
         asked = os.environ.get("COURSE_BACKEND", "auto").strip().lower() or "auto"
         source = f"the environment variable COURSE_BACKEND={asked} asks for it"
     if asked not in NAMES:
         raise ValueError(f"unknown backend {asked!r}: choose one of {', '.join(NAMES)}")
-    backend = _cpu_or_gpu(asked, source)
-    _tell_dask(backend)
-    return backend
+    return _cpu_or_gpu(asked, source)
 
 
 def _cpu_or_gpu(asked, source):

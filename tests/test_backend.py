@@ -11,7 +11,14 @@ import pytest
 
 import helpers.backend
 import helpers.machine
-from helpers.backend import TWINS, Backend, get_backend, to_host
+from helpers.backend import (
+    TWINS,
+    Backend,
+    current_backend,
+    find_backend,
+    get_backend,
+    to_host,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +83,18 @@ def test_an_unknown_override_is_refused(monkeypatch):
 def test_a_backend_is_returned_as_it_is():
     backend = get_backend("cpu")
     assert get_backend(backend) is backend
+
+
+def test_the_backend_in_use_is_the_one_chosen_last(machine):
+    machine(2, [])
+    get_backend("cpu")
+    assert current_backend().name == "cpu"
+    assert find_backend("gpu").name == "gpu"
+    assert current_backend().name == "cpu"
+    assert dask.config.get("array.backend") == "numpy"
+    get_backend("gpu")
+    assert current_backend().name == "gpu"
+    get_backend("cpu")
 
 
 @pytest.mark.parametrize(

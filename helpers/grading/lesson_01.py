@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from helpers.backend import get_backend
+from helpers.backend import current_backend
 from helpers.compare import compare
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import close, describe
@@ -49,7 +49,7 @@ def _readings(seed):
 
 
 def _observe_count(function, seed):
-    return describe(function(get_backend().to_device(_readings(seed))))
+    return describe(function(current_backend().to_device(_readings(seed))))
 
 
 def _judge_count(facts, seed):
@@ -127,7 +127,7 @@ def _late_flights(seed):
 
 
 def _observe_share(function, seed):
-    flights = get_backend().to_device(_late_flights(seed))
+    flights = current_backend().to_device(_late_flights(seed))
     result = describe(function(flights))
     return {"result": result, "unchanged": compare(flights, _late_flights(seed)).equal}
 
@@ -197,7 +197,7 @@ def _columns(seed):
 
 
 def _observe_standardize(function, seed):
-    backend = get_backend()
+    backend = current_backend()
     X = backend.to_device(_columns(seed))
     before = X.copy()
     result = function(X)
@@ -329,7 +329,7 @@ def _pairs(seed):
 
 
 def _observe_same(function, seed):
-    to_device = get_backend().to_device
+    to_device = current_backend().to_device
     pairs = _pairs(seed).items()
     return {
         name: describe(function(to_device(actual), to_device(expected), rtol))
@@ -414,7 +414,7 @@ def _fit(x, y):
 
 
 def _observe_model(function, seed):
-    return describe(function(get_backend().to_device(_flown(seed))))
+    return describe(function(current_backend().to_device(_flown(seed))))
 
 
 def _judge_model(facts, seed):

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from helpers.backend import get_backend
+from helpers.backend import current_backend
 from helpers.data import FLIGHTS, dtypes
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import close, describe
@@ -26,7 +26,7 @@ def _partitioned(tables):
     import dask.dataframe as dd
     from dask import delayed
 
-    to_device = get_backend().to_device
+    to_device = current_backend().to_device
     parts = [delayed(to_device(table)) for table in tables]
     return dd.from_delayed(parts, meta=to_device(tables[0].head(0)))
 
@@ -325,7 +325,7 @@ def _observe_pin(function, seed):
         Client(cluster, set_as_default=False) as client,
     ):
         workers = sorted(client.has_what())
-        to_device = get_backend().to_device
+        to_device = current_backend().to_device
         parts = [to_device(table) for table in tables]
         futures = function(client, parts, [workers[home] for home in homes])
         facts = {"result": describe(futures)}

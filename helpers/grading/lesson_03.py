@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.backend import get_backend
+from helpers.backend import current_backend
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import close, describe
 from helpers.grading.workers import workers_here
@@ -103,7 +103,7 @@ def _weighted_rows(seed):
 
 def _observe_weighted_sums(function, seed):
     X, weights, labels, k = _weighted_rows(seed)
-    to_device = get_backend().to_device
+    to_device = current_backend().to_device
     return describe(function(to_device(X), to_device(weights), to_device(labels), k))
 
 
@@ -212,7 +212,7 @@ def _drawn(rates, draws):
 
 def _observe_next_candidates(function, seed):
     parts, candidates, draws, wanted = _round(seed)
-    to_device = get_backend().to_device
+    to_device = current_backend().to_device
     parts, draws = ([to_device(array) for array in arrays] for arrays in (parts, draws))
     return describe(function(parts, to_device(candidates), draws, wanted))
 
@@ -295,7 +295,7 @@ def _observe_fit_kmeans(function, seed):
     rows, chunks, start = _table(seed)
     facts = {}
     with workers_here([1, 1]) as (client, _):
-        X = da.from_array(get_backend().to_device(rows), chunks=(chunks, -1)).persist()
+        X = da.from_array(current_backend().to_device(rows), chunks=(chunks, -1)).persist()
         wait(X)
         for n_iter in (1, 5):
             facts[str(n_iter)] = describe(function(client, X, start.copy(), n_iter))

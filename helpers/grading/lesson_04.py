@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from helpers.backend import get_backend
+from helpers.backend import current_backend
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import close, describe
 from helpers.grading.workers import workers_here
@@ -45,7 +45,7 @@ def _answers(seed):
 
 
 def _observe_first_difference(function, seed):
-    move = get_backend().to_device
+    move = current_backend().to_device
     return {
         # One way gives its labels on the host, the others where the backend computes.
         case: describe(function({k: v if k == "here" else move(v) for k, v in answers.items()}))

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from helpers.backend import get_backend
+from helpers.backend import current_backend
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import close, describe
 
@@ -75,7 +75,7 @@ def _observe_plain(function, seed):
     centers, rows, _ = _plain_inputs(seed)
     facts = {}
     for dtype in ("float32", "float64"):
-        model = function(get_backend().to_device(centers), dtype)
+        model = function(current_backend().to_device(centers), dtype)
         facts[dtype] = {"model": isinstance(model, KMeans), "type": describe(model)["type"]}
         if facts[dtype]["model"]:
             facts[dtype] |= _facts_of_model(model, rows.astype(dtype))
