@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.notebook_format import ANSI, output_text
 
@@ -39,20 +40,25 @@ OPTIONS = [
 ]
 
 
-TWO = ["--numprocesses=2", "--dist=loadgroup"]  # two at a time
+TWO = ["--numprocesses=2", "--dist=loadfile"]  # two at a time, as Scheduling says
 
 # The plugin: what is running, and what a failing cell had printed
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class Scheduling(LoadFileScheduling):
     """Keep the cells of a lesson, and the tests of a file, in one process and in order.
 
     The papermill runs are long and do not depend on each other: they fill both processes.
     """
-    for item in items:
-        if item.path.name != "test_lessons.py":
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if "test_lessons.py" in nodeid else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """Tell xdist how to share out the tests."""
+    return Scheduling(config, log)
 
 
 def pytest_runtest_protocol(item: pytest.Item) -> None:
