@@ -39,7 +39,7 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 OWN_PATHS = {str(ROOT), sys.prefix, sys.base_prefix} - {"/usr", "/usr/local"}
 OWN = "|".join(map(re.escape, OWN_PATHS))
 MACHINE_PATH = re.compile(
-    rf"(?<![\w.-])(?:/(?:home|Users|root|tmp|private)/[\w.-]*|(?:{OWN})(?![\w-])|[CD]:\\\w*)"
+    rf"(?<![\w.-])(?:(?:{OWN})(?![\w-])|/(?:home|Users|root|tmp|private)/[\w.-]*|[CD]:\\\w*)"
 )
 QUESTION = re.compile(
     r"^### Question (\d+)\b(.*?)(?=^#{1,3} |\Z)", re.MULTILINE | re.DOTALL | re.IGNORECASE
