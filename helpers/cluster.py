@@ -56,6 +56,8 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     """
     _check_arguments(n_workers, scheduler, timeout)
     backend = get_backend(backend)
+    # A message that was under way when somebody closed a cluster is no news to a learner.
+    logging.getLogger("distributed.batched").setLevel(logging.WARNING)
     asked = (backend.name, n_workers, scheduler, security)
     if asked == _open["asked"] and _alive(_open["client"]):
         return _open["client"]

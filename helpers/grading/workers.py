@@ -44,6 +44,7 @@ def workers_here(threads):
     options = {"protocol": "inproc", "dashboard": False, "plugins": [Recorder()], **loopback}
     # Copies stay where they are put, and errors of the student's tasks are shown once, by check.
     quiet = {"distributed.scheduler.active-memory-manager.start": False}
+    logging.getLogger("distributed.batched").setLevel(logging.WARNING)
     with (
         dask.config.set(quiet),
         SpecCluster(
