@@ -184,9 +184,9 @@ class DistributedKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
 
     def _map(self, X, delayed, function):
         check_is_fitted(self)
-        arguments = (self.cluster_centers_, self.max_samples_per_batch)
         if not hasattr(X, "__dask_graph__"):
-            return function(validate_data(self, X, reset=False, dtype=FLOATS), *arguments)
+            X = validate_data(self, X, reset=False, dtype=FLOATS)
+            return function(X, self.cluster_centers_)
         if X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
@@ -194,10 +194,10 @@ class DistributedKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
             )
         X = _one_column_chunk(X)
         if function is _predict_block:
-            lazy = X.map_blocks(function, *arguments, dtype="int32", drop_axis=1)
+            lazy = X.map_blocks(function, self.cluster_centers_, dtype="int32", drop_axis=1)
         else:
-            chunks = (X.chunks[0], (self.n_clusters,))
-            lazy = X.map_blocks(function, *arguments, dtype=_floating(X.dtype), chunks=chunks)
+            shape = {"dtype": _floating(X.dtype), "chunks": (X.chunks[0], (self.n_clusters,))}
+            lazy = X.map_blocks(function, self.cluster_centers_, **shape)
         return lazy if delayed else lazy.persist()
 
     def _check_parameters(self):
@@ -229,9 +229,9 @@ class DistributedKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
         if self.init == "random":
             return data.draw(self.n_clusters, seed)
         candidates = self._oversample(data, seed)
-        counts = sum(part[1] for part in data.each(_partial_sums, candidates))
         if len(candidates) <= self.n_clusters:  # hardly any different rows: take some at random
             return np.vstack([candidates, data.draw(self.n_clusters, seed)])[: self.n_clusters]
+        counts = sum(part[1] for part in data.each(_partial_sums, candidates))
         # Few candidates, each standing for the rows near it: they fit into this process.
         weighted = KMeans(self.n_clusters, n_init=5, random_state=seed)
         with warnings.catch_warnings():
@@ -336,7 +336,7 @@ def sse(X, centers):
     """Sum of squared errors: of each row's squared distance to its nearest centre.
 
     The same number for every library; ``inertia_`` is not (dask-ml 2025.1.0 sums distances that
-    are not squared).
+    are not squared, unless the last move of the centres was at most 1e-7).
 
     Parameters
     ----------
@@ -550,13 +550,13 @@ def _label(shard, centers):
     return labels, inertia
 
 
-def _predict_block(X, centers, batch):
+def _predict_block(X, centers):
     X = np.ascontiguousarray(X, dtype=_floating(X.dtype))
     centers = centers.astype(X.dtype, copy=False)
     return _labels_inertia(X, np.ones(len(X), X.dtype), centers, return_inertia=False)
 
 
-def _transform_block(X, centers, batch):
+def _transform_block(X, centers):
     X = np.ascontiguousarray(X, dtype=_floating(X.dtype))
     return euclidean_distances(X, centers.astype(X.dtype, copy=False))
 
