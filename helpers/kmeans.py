@@ -231,7 +231,7 @@ class DistributedKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
         candidates = self._oversample(data, seed)
         if len(candidates) <= self.n_clusters:  # hardly any different rows: take some at random
             return np.vstack([candidates, data.draw(self.n_clusters, seed)])[: self.n_clusters]
-        counts = sum(part[1] for part in data.each(_partial_sums, candidates))
+        counts = sum(data.each(_counts, candidates))
         # Few candidates, each standing for the rows near it: they fit into this process.
         weighted = KMeans(self.n_clusters, n_init=5, random_state=seed)
         with warnings.catch_warnings():
@@ -239,20 +239,16 @@ class DistributedKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
             return weighted.fit(candidates, sample_weight=counts).cluster_centers_
 
     def _oversample(self, data, seed):
-        """k-means||: rows far from all candidates are likely to become candidates.
-
-        All rounds are handed out at once; rows and costs go from worker to worker.
-        """
-        newest = data.combine(_smallest, data.keep(_draw, 1, seed), 1)
-        candidates, nearest = [newest], [None] * len(data.shards)
+        """k-means||: rows far from all candidates are likely to become candidates."""
         wanted = self.oversampling_factor * self.n_clusters
+        candidates = data.draw(1, seed)
         for number in range(1, ROUNDS + 1):
-            nearest = data.keep(_nearest, newest, per_shard=nearest)
-            cost = data.combine(sum, data.keep(_cost, per_shard=nearest))
-            drawn = data.keep(_sample, wanted, cost, (seed, number), per_shard=nearest)
-            newest = data.combine(_in_order, drawn)
-            candidates.append(newest)
-        return np.vstack(data.gather(candidates)).astype(data.dtype)
+            costs, drawn = zip(*data.each(_sample, candidates, wanted, (seed, number)), strict=True)
+            limit = wanted / sum(costs) if sum(costs) > 0 else 0.0
+            rows = [row for part in drawn for row in part if row[1] < limit]
+            rows.sort(key=_first_two)  # as they stand in X, however they are spread
+            candidates = np.array([*candidates, *(X for *_, X in rows)])
+        return candidates
 
     def _step(self, data, centers):
         """One Lloyd iteration: centres out, sums and counts back."""
@@ -425,9 +421,6 @@ class _Part:
         bits = np.random.PCG64(seed)
         return np.random.Generator(bits.advance(self.first)).random(len(self.X))
 
-    def take(self, rows):
-        return rows + self.first, self.X[rows]
-
 
 def _load(numbers, partitions, weights, batch):
     shard = []
@@ -475,37 +468,55 @@ def _partial_sums(shard, centers):
     return sums, counts, inertia
 
 
-def _nearest(shard, nearest, newest):
-    """Weighted squared distance of each row to its nearest candidate, the newest ones included."""
-    if not len(newest):  # a round may draw nothing
-        return nearest
-    newest = newest.astype(shard[0].X.dtype, copy=False)
-    lengths = (newest * newest).sum(axis=1)[:, None]
-    products = np.empty((len(newest), shard[0].batch), newest.dtype)  # reused, as above
-    updated = []
-    for number, part in enumerate(shard):
-        new, start = np.empty(len(part.X), newest.dtype), 0
+def _counts(shard, centers):
+    """Weight of the rows nearest to each centre."""
+    counts = np.zeros(len(centers))
+    for X, weights in (batch for part in shard for batch in part.batches()):
+        labels = _labels_inertia(
+            X, weights, centers.astype(X.dtype, copy=False), return_inertia=False
+        )
+        counts += np.bincount(labels, weights, len(centers))
+    return counts
+
+
+def _sample(shard, candidates, wanted, seed):
+    """One round of k-means||, as far as a worker can go without the others' costs.
+
+    A row is drawn if its random number is below ``wanted * its cost / cost of all rows``. The cost
+    of this shard is at most that of all rows: whoever knows the whole cost drops what is too much.
+
+    Returns
+    -------
+    cost : float
+        Sum over the shard of weight × squared distance to the nearest candidate.
+    drawn : list of (place in X, random number / cost, row)
+    """
+    costs = _costs(shard, candidates)
+    cost = float(sum(part.sum(dtype="f8") for part in costs))
+    drawn = []
+    for part, own in zip(shard, costs, strict=True):
+        random = part.random(seed)
+        for row in np.flatnonzero(random * cost < wanted * own) if cost > 0 else []:
+            drawn.append((part.first + row, random[row] / own[row], part.X[row]))
+    return cost, drawn
+
+
+def _costs(shard, candidates):
+    """Weighted squared distance of each row to its nearest candidate, one array per part."""
+    lengths = (candidates * candidates).sum(axis=1)[:, None]
+    # Reused for every batch, as above.
+    products = np.empty((len(candidates), shard[0].batch), candidates.dtype)
+    costs = []
+    for part in shard:
+        pieces = [np.empty(0, candidates.dtype)]
         for X, weights in part.batches():
-            distances = np.matmul(newest, X.T, out=products[:, : len(X)])
+            distances = np.matmul(candidates, X.T, out=products[:, : len(X)])
             distances *= -2
             distances += lengths
             least = distances.min(axis=0) + np.einsum("ij,ij->i", X, X)
-            new[start : start + len(X)] = weights * np.maximum(least, 0)
-            start += len(X)
-        updated.append(new if nearest is None else np.minimum(new, nearest[number], out=new))
-    return updated
-
-
-def _cost(shard, nearest):
-    return float(sum(distances.sum(dtype="f8") for distances in nearest))
-
-
-def _sample(shard, nearest, wanted, cost, seed):
-    rate = wanted / cost if cost > 0 else 0.0
-    return [
-        part.take(np.flatnonzero(part.random(seed) < rate * distances))
-        for part, distances in zip(shard, nearest, strict=True)
-    ]
+            pieces.append(weights * np.maximum(least, 0))
+        costs.append(np.concatenate(pieces))
+    return costs
 
 
 def _draw(shard, n, seed):
@@ -584,22 +595,19 @@ class _Rows:
         firsts = dict(zip(numbers, np.cumsum([0, *self.lengths[:-1]]).tolist(), strict=True))
         self.shards = self.keep(_place, firsts, self.dtype)
 
-    def each(self, function, *arguments, per_shard=None):
+    def each(self, function, *arguments):
         """Results of ``function(shard, *arguments)``, brought here."""
-        return self.gather(self.keep(function, *arguments, per_shard=per_shard))
+        return self.gather(self.keep(function, *arguments))
 
     def draw(self, n, seed):
-        """N rows at random."""
-        return self.gather([self.combine(_smallest, self.keep(_draw, n, seed), n)])[0]
+        """N rows at random: of those drawn in each shard the ones with the smallest keys."""
+        drawn = sorted((row for part in self.each(_draw, n, seed) for row in part), key=_first_two)
+        return np.array([X for *_, X in drawn[:n]])
 
 
 class _RowsHere(_Rows):
-    def keep(self, function, *arguments, per_shard=None):
-        extra = [] if per_shard is None else [per_shard[0]]
-        return [function(self.shards[0], *extra, *arguments)]
-
-    def combine(self, function, results, *arguments):
-        return function(results, *arguments)
+    def keep(self, function, *arguments):
+        return [function(self.shards[0], *arguments)]
 
     def gather(self, results):
         return results
@@ -636,15 +644,11 @@ class _RowsOnWorkers(_Rows):
         place = {"workers": [worker], "allow_other_workers": True} if worker else {}
         return self.client.submit(function, *arguments, pure=False, **place)
 
-    def keep(self, function, *arguments, per_shard=None):
-        extra = [[]] * len(self.shards) if per_shard is None else [[x] for x in per_shard]
+    def keep(self, function, *arguments):
         return [
-            self._submit(worker, function, shard, *more, *arguments)
-            for worker, shard, more in zip(self.workers, self.shards, extra, strict=True)
+            self._submit(worker, function, shard, *arguments)
+            for worker, shard in zip(self.workers, self.shards, strict=True)
         ]
-
-    def combine(self, function, results, *arguments):
-        return self._submit("", function, results, *arguments)
 
     def gather(self, results):
         return self.client.gather(results)
@@ -695,14 +699,5 @@ def _one_column_chunk(X):
     return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
 
 
-def _in_order(drawn):
-    """Rows drawn on several workers, in the order in which they stand in X."""
-    pairs = [pair for shard in drawn for pair in shard]
-    order = np.argsort(np.concatenate([rows for rows, _ in pairs]), kind="stable")
-    return np.concatenate([X for _, X in pairs])[order]
-
-
-def _smallest(drawn, n):
-    """Of the rows drawn on several workers, the n with the smallest keys."""
-    rows = sorted((row for shard in drawn for row in shard), key=lambda row: row[:2])
-    return np.array([row for *_, row in rows[:n]])
+def _first_two(row):
+    return row[:2]  # what follows is an array, which has no order
