@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Set up the course and use it: ``run.py lab`` opens it, ``run.py test`` verifies it.
 
+``run.py gpu`` runs every lesson on this machine's NVIDIA GPU and reports what differed. ``--gpu``
+installs RAPIDS for the other commands, too (Linux, 5 GB).
 Needs Python 3.11 to 3.13 with venv and pip, and nothing else. Everything is installed into .venv
 beside this file, in exactly the versions of uv.lock; a second run finds it there.
 """
@@ -15,22 +17,23 @@ VENV = HERE / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 UV = "uv==0.13.9"  # the version in uv.lock, which tests/test_environment.py compares
-USAGE = "usage: python3 run.py lab | test | setup   [--gpu]   [more arguments for them]"
+USAGE = "usage: python3 run.py lab | test | gpu | setup   [--gpu]   [more arguments for them]"
 
 
 def main(arguments):
     """Set up, then run one command in the environment; return its exit code."""
-    extras = ["--extra", "gpu"] if "--gpu" in arguments else []
+    gpu = "--gpu" in arguments or arguments[:1] == ["gpu"]
     arguments = [argument for argument in arguments if argument != "--gpu"]
     commands = {
         "lab": ["-m", "jupyter", "lab", "--notebook-dir", str(HERE), "course/00_setup.ipynb"],
         "test": ["-m", "tests"],
+        "gpu": ["-m", "tests.gpu"],
         "setup": ["-c", "print('The environment is ready: .venv')"],
     }
     if not arguments or arguments[0] not in commands:
         print(__doc__, USAGE, sep="\n")
         return 2
-    set_up(extras)
+    set_up(["--extra", "gpu"] if gpu else [])
     return subprocess.call([PYTHON, *commands[arguments[0]], *arguments[1:]], cwd=HERE)
 
 
