@@ -173,8 +173,8 @@ def _cpu_or_gpu(asked, source):
             f"The GPU cannot be used: {found}.\n"
             f"- driver and devices: {count_gpus()[1]}\n"
             f"- packages: {'missing ' + ', '.join(packages) if packages else 'all installed'}\n"
-            "Run `nvidia-smi` to see the driver, `uv sync --extra gpu` to install RAPIDS (Linux), "
-            'or use backend="cpu": every lesson runs on it.'
+            "Run `nvidia-smi` to see the driver, `python3 run.py setup --gpu` to install RAPIDS "
+            '(Linux), or use backend="cpu": every lesson runs on it.'
         )
     return Backend("cpu", found)
 

@@ -130,7 +130,7 @@ def check_gpu():
     """
     count, reason = count_gpus()
     missing = missing_gpu_packages()
-    packages = f"{', '.join(missing)} (install the extra: uv sync --extra gpu, Linux only)"
+    packages = f"{', '.join(missing)} (install them: python3 run.py setup --gpu, Linux only)"
     return [
         Need(count > 0, f"NVIDIA GPU: {reason}"),
         Need(not missing, f"RAPIDS packages: {packages if missing else 'all installed'}"),

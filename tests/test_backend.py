@@ -58,7 +58,7 @@ def test_asked_for_gpu_without_a_driver(machine):
     machine(0, ["cudf", "cupy"])
     with pytest.raises(RuntimeError, match="0 GPUs") as error:
         get_backend("gpu")
-    for words in ("missing cudf, cupy", "nvidia-smi", "uv sync --extra gpu", 'backend="cpu"'):
+    for words in ("missing cudf, cupy", "nvidia-smi", "run.py setup --gpu", 'backend="cpu"'):
         assert words in str(error.value)
 
 

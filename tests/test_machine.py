@@ -83,7 +83,7 @@ def test_what_is_missing_is_said(monkeypatch):
 
 def test_check_gpu_names_the_missing_packages(monkeypatch):
     monkeypatch.setattr(machine, "missing_gpu_packages", lambda: ["cudf"])
-    assert "cudf (install the extra" in check_gpu()[1].text
+    assert "cudf (install them: python3 run.py" in check_gpu()[1].text
     assert not check_gpu()[1].ok
 
 
