@@ -128,8 +128,12 @@ def describe_cluster(client):
 
 def _start(backend, n_workers):
     import dask
+    import distributed  # noqa: F401  (its settings are there only after it is imported)
 
     _link_through_jupyterhub(dask.config)
+    # A worker that dies is started anew. On a busy machine that takes longer than Dask's 15 s,
+    # after which the cluster would give it up for good.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})
     options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     if backend.is_gpu:
         from helpers.machine import count_gpus
