@@ -213,30 +213,33 @@ def _judge_send_once(facts, seed):
 # 00.4 which_world
 
 
+HOSTS_MAKE = ("SNSG", "SNMG", "MNSG", "MNSG", "MNMG", "MNMG", "MNMG")  # known to the judge only
+
+
 def _hosts(seed):
-    """Lists of hosts, one host per GPU worker, with the world they make."""
+    """Lists of hosts, one host per GPU worker."""
     rng = np.random.default_rng(seed)
     a, b, c = (f"node{n}" for n in rng.permutation(np.arange(1, 30))[:3].tolist())
     many = int(rng.integers(2, 5))
     return [
-        ([a], "SNSG"),
-        ([a] * many, "SNMG"),
-        ([a, b], "MNSG"),
-        ([a, b, c], "MNSG"),
-        ([a, b] * many, "MNMG"),
-        ([a, b, c, b], "MNMG"),  # only one of the nodes has several, and not the first
-        ([a, b, a], "MNMG"),  # first and last on the same node
+        [a],
+        [a] * many,
+        [a, b],
+        [a, b, c],
+        [a, b] * many,
+        [a, b, c, b],  # only one of the nodes has several, and not the first
+        [a, b, a],  # first and last on the same node
     ]
 
 
 def _observe_which_world(function, seed):
-    return {"answers": [describe(function(list(hosts))) for hosts, _ in _hosts(seed)]}
+    return {"answers": [describe(function(list(hosts))) for hosts in _hosts(seed)]}
 
 
 def _judge_which_world(facts, seed):
     answers = facts.get("answers", [])
     said = [answer.get("value") for answer in answers]
-    right = [world for _, world in _hosts(seed)]
+    right = list(HOSTS_MAKE)
     names = len(said) == len(right) and all(name in WORLDS for name in said)
     kinds = {answer.get("type") for answer in answers}
     hint = f"Return one of the texts {', '.join(WORLDS)}, in capital letters."

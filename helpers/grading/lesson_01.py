@@ -292,10 +292,12 @@ def _as_array(values, shape):
 # 01.4 same_numbers
 
 RTOL = 1e-4
+# Known to the judge only: what an observer knows, a student's code could find.
+SAME = {"equal", "rounded", "large", "loose", "below", "negative", "holes"}
 
 
 def _pairs(seed):
-    """Pairs of arrays by name; rtol; whether they are the same within it."""
+    """Pairs of arrays by name, and rtol."""
     rng = np.random.default_rng([4, seed])
     a = rng.uniform(1, 2, 8)
     place, other = rng.choice(8, 2, replace=False)
@@ -306,25 +308,25 @@ def _pairs(seed):
     here, there = np.full((2, 8), a[0])
     here[place] = there[other] = np.nan
     return {
-        "equal": (a, a.copy(), RTOL, True),
-        "rounded": (a, a * (1 + RTOL / 100), RTOL, True),
-        "different": (a * 1.02, a, RTOL, False),
-        "smaller": (a * 0.5, a, RTOL, False),
-        "one": (np.where(np.arange(8) == 5, a * 1.02, a), a, RTOL, False),
-        "large": (a * 1e9, a * 1e9 * (1 + RTOL / 100), RTOL, True),
-        "tiny": (a * 1e-11, a * 3e-11, RTOL, False),
-        "cancel": (plus_minus, a, RTOL, False),
-        "small": (np.where(large < 10, large * 1.02, large), large, RTOL, False),
-        "strict": (a * 1.005, a, RTOL, False),
-        "loose": (a * 1.005, a, 1e-2, True),
-        "above": (a * 1.8, a, 0.5, False),
-        "below": (a * 0.6, a, 0.5, True),
-        "negative": (-a, -a * (1 + RTOL / 100), RTOL, True),
-        "holes": (holes, holes * (1 + RTOL / 100), RTOL, True),
-        "one hole": (holes, a, RTOL, False),
-        "two places": (here, there, RTOL, False),
-        "zero": (holes, zero, RTOL, False),
-        "shape": (np.full(4, a[0]), np.full(1, a[0]), RTOL, False),
+        "equal": (a, a.copy(), RTOL),
+        "rounded": (a, a * (1 + RTOL / 100), RTOL),
+        "different": (a * 1.02, a, RTOL),
+        "smaller": (a * 0.5, a, RTOL),
+        "one": (np.where(np.arange(8) == 5, a * 1.02, a), a, RTOL),
+        "large": (a * 1e9, a * 1e9 * (1 + RTOL / 100), RTOL),
+        "tiny": (a * 1e-11, a * 3e-11, RTOL),
+        "cancel": (plus_minus, a, RTOL),
+        "small": (np.where(large < 10, large * 1.02, large), large, RTOL),
+        "strict": (a * 1.005, a, RTOL),
+        "loose": (a * 1.005, a, 1e-2),
+        "above": (a * 1.8, a, 0.5),
+        "below": (a * 0.6, a, 0.5),
+        "negative": (-a, -a * (1 + RTOL / 100), RTOL),
+        "holes": (holes, holes * (1 + RTOL / 100), RTOL),
+        "one hole": (holes, a, RTOL),
+        "two places": (here, there, RTOL),
+        "zero": (holes, zero, RTOL),
+        "shape": (np.full(4, a[0]), np.full(1, a[0]), RTOL),
     }
 
 
@@ -333,12 +335,12 @@ def _observe_same(function, seed):
     pairs = _pairs(seed).items()
     return {
         name: describe(function(to_device(actual), to_device(expected), rtol))
-        for name, (actual, expected, rtol, _) in pairs
+        for name, (actual, expected, rtol) in pairs
     }
 
 
 def _judge_same(facts, seed):
-    expected = {name: same for name, (*_, same) in _pairs(seed).items()}
+    expected = {name: name in SAME for name in _pairs(seed)}
     got = {name: _dict(_dict(facts).get(name)) for name in expected}
     kinds = {str(fact.get("type")) for name, fact in got.items() if name != "shape"}
     hint = "Return True or False, for the two arrays as a whole."

@@ -34,8 +34,11 @@ def _distances(X, centers):
 # 03.1 same_clustering
 
 
+SAME = {"equal", "renamed", "other names"}  # known to the judge only
+
+
 def _labellings(seed):
-    """Pairs of labellings, with whether they are the same clustering, and what the pair tests."""
+    """Pairs of labellings, and what the pair tests."""
     rng = np.random.default_rng(seed)
     a = rng.permutation(np.repeat(np.arange(4), 50))
     renamed = np.array([2, 0, 3, 1])[a]
@@ -43,19 +46,23 @@ def _labellings(seed):
     one_row = renamed.copy()
     one_row[rng.integers(200)] += 1
     one_row %= 4
+    many = rng.permutation(np.repeat(np.arange(4), (1000, 960, 20, 20)))
+    moved = many.copy()  # between small clusters: hardly a pair of rows is concerned
+    moved[np.flatnonzero(many == 2)[0]] = 3
     return [
-        (a, a.copy(), True, "equal"),
-        (a, renamed, True, "renamed"),
-        (a, 10 * renamed + 7, True, "other names"),
-        (a, rng.permutation(a), False, "sizes"),
-        (a, split, False, "split"),
-        (split, a, False, "split"),
-        (a, one_row, False, "one row"),
+        (a, a.copy(), "equal"),
+        (a, renamed, "renamed"),
+        (a, 10 * renamed + 7, "other names"),
+        (a, rng.permutation(a), "sizes"),
+        (a, split, "split"),
+        (split, a, "split"),
+        (a, one_row, "one row"),
+        (many, moved, "one row of many"),
     ]
 
 
 def _observe_same_clustering(function, seed):
-    return {"answers": [describe(function(a.copy(), b.copy())) for a, b, *_ in _labellings(seed)]}
+    return {"answers": [describe(function(a.copy(), b.copy())) for a, b, _ in _labellings(seed)]}
 
 
 def _judge_same_clustering(facts, seed):
@@ -68,8 +75,8 @@ def _judge_same_clustering(facts, seed):
     yield Check(1, "returns True or False", plain, hint)
     wrong = {
         about
-        for (*_, expected, about), answer in zip(pairs, answers, strict=True)
-        if answer.get("value") != expected
+        for (*_, about), answer in zip(pairs, answers, strict=True)
+        if answer.get("value") != (about in SAME)
     }
     hint = "Rows that are together in one labelling must be together in the other: names are free."
     if "equal" in wrong:
@@ -85,7 +92,7 @@ def _judge_same_clustering(facts, seed):
         hint = "Clusters of the same sizes can hold different rows."
     elif "split" in wrong:
         hint = "One labelling may only be finer than the other: it must fit in both directions."
-    elif "one row" in wrong:
+    elif wrong & {"one row", "one row of many"}:
         hint = "One row in another cluster makes it another clustering, however many agree."
     yield Check(1, "different groups are told apart", not wrong, hint)
 
@@ -152,6 +159,7 @@ def _reports(seed):
     rng = np.random.default_rng(seed)
     counts = rng.integers(2, 60, (3, 4)) * np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0]])
     counts[0, 0] += 100
+    counts[2, 2] = 1  # a single row is a cluster, too
     means = rng.uniform(-9, 9, (3, 4, 3))
     means[counts == 0] = np.nan
     return list(zip(means, counts, strict=True)), rng.uniform(1, 9, (4, 3))
@@ -268,12 +276,16 @@ def _judge_next_candidates(facts, seed):
 
 
 def _table(seed):
-    """Rows of three clusters in partitions of different size and mixture; and a start."""
+    """Rows of three clusters in partitions of different size and mixture; and a start.
+
+    The start has a fourth centre, to which no row is near, and a fifth one with a single row.
+    """
     rng = np.random.default_rng(seed)
     mixtures = (900, (0.8, 0.1, 0.1)), (300, (0.1, 0.2, 0.7)), (600, (0.1, 0.7, 0.2))
     places = [rng.choice([-5, 0, 5], n, p=shares) for n, shares in mixtures]
     rows = np.concatenate(places)[:, None] + rng.normal(0, 3, (1800, 4))
-    return rows, (900, 300, 600), np.array([[-2.0] * 4, [0.0] * 4, [1.0] * 4])
+    rows[0] = 81
+    return rows, (900, 300, 600), np.array([[x] * 4 for x in (-2.0, 0.0, 1.0, 40.0, 80.0)])
 
 
 def _lloyd(parts, centers, n_iter):
@@ -281,7 +293,7 @@ def _lloyd(parts, centers, n_iter):
     for _ in range(n_iter):
         labels = [_distances(part, centers).argmin(axis=1) for part in parts]
         means = [
-            [part[own == j].mean(axis=0) for j in range(len(centers))]
+            [part[own == j].mean(axis=0) if j in own else centers[j] for j in range(len(centers))]
             for part, own in zip(parts, labels, strict=True)
         ]
         centers = np.mean(means, axis=0)  # with several parts: the mean of the means
@@ -319,16 +331,25 @@ def _judge_fit_kmeans(facts, seed):
     elif kind == "array":
         hint = "Return an array with a line per centre and a column per column of X."
     shape = all(values is not None and values.shape == start.shape for values in (first, last))
-    yield Check(1, "returns the centres", shape, hint)
+    yield Check(0, "returns the centres", shape, hint)
     hint = "One iteration: nearest centres, sums and counts of each partition, one division."
-    if _same(first, _lloyd(parts, start, 1), rtol=1e-4):
+    moved, empty = first[:3], first[3]  # no row is near this centre
+    if _same(moved, _lloyd(parts, start, 1)[:3], rtol=1e-4):
         hint = "That is the mean of the partitions' means: add up their sums and counts instead."
     elif _same(first, start):
         hint = "These are the centres that were given: no iteration was done."
-    elif _same(first, _lloyd([rows], start, 2)):
+    elif _same(moved, _lloyd([rows], start, 2)[:3]):
         hint = "These are the centres after two iterations: n_iter says how many to do."
-    right = _same(first, _lloyd([rows], start, 1))
+    elif empty.any() and not np.isnan(empty).any() and not _same(empty, start[3]):
+        hint = "A centre without rows got rows of other clusters: it stays where it is."
+    right = _same(moved, _lloyd([rows], start, 1)[:3])
     yield Check(1, "the centres after one iteration", right, hint)
+    hint = "A centre without rows stays where it is."
+    if np.isnan(empty).any():
+        hint = "A centre without rows became NaN, as 0 / 0 is NaN: it stays where it is."
+    elif not empty.any():
+        hint = "A centre without rows went to the origin, a place like any other: it stays."
+    yield Check(1, "a centre without rows stays", _same(empty, start[3]), hint)
     hint = "Each iteration begins with the centres of the one before."
     if _same(last, first):
         hint = "After five iterations the centres are still those of the first: hand them on."

@@ -25,8 +25,18 @@ def _dict(value):
 # 04.1 first_difference
 
 
+DIFFERS = {  # the way to be named; known to the judge only
+    "alike": None,
+    "one row": "files",
+    "two ways": "delayed",
+    "turned": "delayed",
+    "short": "delayed",
+    "long": "files",
+}
+
+
 def _answers(seed):
-    """Cases: labels per way, and the way that should be named."""
+    """Cases: labels per way."""
     rng = np.random.default_rng([1, seed])
     right = rng.integers(0, 4, 60).astype("int32")
     right[:5], right[-1] = [0, 1, 2, 3, 0], 2
@@ -35,12 +45,12 @@ def _answers(seed):
     far_row[-2] = (far_row[-2] + 1) % 4
     turned[[1, 2]] = turned[[2, 1]]
     return {
-        "alike": ({"here": right, "delayed": right, "files": right}, None),
-        "one row": ({"here": right, "delayed": right, "files": far_row}, "files"),
-        "two ways": ({"here": right, "delayed": one_row, "files": far_row}, "delayed"),
-        "turned": ({"here": right, "delayed": turned, "files": right}, "delayed"),
-        "short": ({"here": right, "delayed": right[:-1], "files": right}, "delayed"),
-        "long": ({"here": right[:-1], "delayed": right[:-1], "files": right}, "files"),
+        "alike": {"here": right, "delayed": right, "files": right},
+        "one row": {"here": right, "delayed": right, "files": far_row},
+        "two ways": {"here": right, "delayed": one_row, "files": far_row},
+        "turned": {"here": right, "delayed": turned, "files": right},
+        "short": {"here": right, "delayed": right[:-1], "files": right},
+        "long": {"here": right[:-1], "delayed": right[:-1], "files": right},
     }
 
 
@@ -49,12 +59,12 @@ def _observe_first_difference(function, seed):
     return {
         # One way gives its labels on the host, the others where the backend computes.
         case: describe(function({k: v if k == "here" else move(v) for k, v in answers.items()}))
-        for case, (answers, _) in _answers(seed).items()
+        for case, answers in _answers(seed).items()
     }
 
 
 def _judge_first_difference(facts, seed):
-    facts, expected = _dict(facts), {case: name for case, (_, name) in _answers(seed).items()}
+    facts, expected = _dict(facts), DIFFERS
     said = {case: _dict(facts.get(case)) for case in expected}
     kinds = {answer.get("type") for answer in said.values()}
     hint = "Return the name of a way, as text, or None."
@@ -71,7 +81,10 @@ def _judge_first_difference(facts, seed):
     if values["one row"] is None:
         hint = "One row differs and was not seen: look at every row, without a tolerance."
     elif values["alike"] is not None:
-        hint = "When all ways agree there is no name to return: return None."
+        hint = (
+            "When all ways agree there is no name to return: return None. If you do, your "
+            "comparison finds a difference where there is none."
+        )
     elif values["two ways"] != expected["two ways"]:
         hint = "Two ways differ from the first one: return the one that comes first."
     first = all(values[case] == expected[case] for case in ("alike", "one row", "two ways"))
@@ -117,7 +130,24 @@ def _observe_write_whole(function, seed):
             facts["raised"] = type(error).__name__
         facts["after"] = _hex(path)
         facts["left"] = sorted(file.name for file in folder.iterdir())
-        return facts
+        return facts | _two_at_once(function, path, chunks)
+
+
+def _two_at_once(function, path, chunks):
+    """While one call writes, another one writes the same path, the other way round."""
+    facts = {}
+
+    def interrupted():
+        yield from chunks[:3]
+        function(path, iter(chunks[::-1]))
+        facts["inner"] = _hex(path)
+        yield from chunks[3:]
+
+    try:
+        function(path, interrupted())
+    except Exception as error:
+        facts["disturbed"] = type(error).__name__
+    return facts | {"outer": _hex(path), "remains": len(list(path.parent.iterdir()))}
 
 
 def _hex(path):
@@ -156,6 +186,12 @@ def _judge_write_whole(facts, seed):
         hint = "There is another file beside the finished one: it was not renamed or removed."
     clean = facts.get("beside") == facts.get("left") == ["model.pkl"]
     yield Check(1, "nothing unfinished stays behind", clean, hint)
+    hint = "Two calls on one path at the same time mixed their files: each needs a name of its own."
+    if facts.get("disturbed"):
+        hint = "Of two calls on one path at the same time one failed: each needs a name of its own."
+    files = facts.get("inner") == second and facts.get("outer") == first
+    alone = files and facts.get("remains") == 1 and not facts.get("disturbed")
+    yield Check(1, "two calls at the same time do not disturb each other", alone, hint)
 
 
 # 04.3 load_newest
@@ -213,16 +249,30 @@ def _spoil(case, paths):
         newest.write_bytes(pickle.dumps(_Hostile()))
     if case == "no record":
         record.unlink()
-    if case == "versions":
+    if case == "half a record":
+        record.write_text(record.read_text()[:40])
+    if case == "trap":
+        newest.write_bytes(pickle.dumps(_Hostile()))
+        fits = json.loads(record.read_text())
+        fits["sha256"] = hashlib.sha256(newest.read_bytes()).hexdigest()
+        record.write_text(json.dumps(fits))
+    if case in ("versions", "trap"):
         other = json.loads(record.read_text())
         other["versions"]["scikit-learn"] = "0.24.2"
+        record.write_text(json.dumps(other))
+    if case == "python":
+        other = json.loads(record.read_text())
+        other["versions"]["python"] = "3.8.20"
         record.write_text(json.dumps(other))
     if case == "none":
         paths[0].with_suffix(".json").unlink()
         paths[1].write_bytes(b"")
 
 
-CASES = ("good", "cut", "hostile", "no record", "versions", "none")
+CASES = (
+    *("good", "cut", "hostile", "no record", "half a record", "versions", "python", "trap"),
+    "none",
+)
 
 
 def _observe_load_newest(function, seed):
@@ -274,10 +324,17 @@ def _judge_load_newest(facts, seed):
         hint = "The newest model has no record, and that ended the search: go on to the one before."
     elif found["no record"] != 1:
         hint = "The newest model has no record, so nothing proves that it is whole: pass over it."
-    elif facts["versions"].get("raised"):
+    elif facts["half a record"].get("raised"):
+        hint = "The newest record breaks off in the middle, and that ended the search: go on."
+    elif found["half a record"] != 1:
+        hint = "The newest record breaks off in the middle: it counts as none, so pass over it."
+    elif facts["versions"].get("raised") or facts["python"].get("raised"):
         hint = "Another version ended the search: go on to the one before."
-    both = found["no record"] == found["versions"] == 1
-    yield Check(1, "passes over models without a record or of other versions", both, hint)
+    elif facts["trap"].get("ran") and found["versions"] == found["python"] == 1:
+        hint = "A pickle of another version was loaded: compare the versions before you unpickle."
+    passed = ("no record", "half a record", "versions", "python", "trap")
+    right = all(found[case] == 1 for case in passed) and not facts["trap"].get("ran")
+    yield Check(1, "passes over models without a record or of other versions", right, hint)
     hint = "No save is good: raise FileNotFoundError, so that the caller notices."
     raised = facts["none"].get("raised") == "FileNotFoundError"
     yield Check(1, "raises FileNotFoundError if no save is good", raised, hint)
@@ -376,7 +433,7 @@ def _judge_predict_parts(facts, seed):
 
 def _centers(seed):
     rng = np.random.default_rng([5, seed])
-    k = int(rng.integers(5, 8))
+    k = int(rng.integers(9, 13))  # 8 is the default of n_clusters
     return (10 * rng.permutation(np.arange(3 * k)).reshape(k, 3)).astype("float32")
 
 
@@ -386,18 +443,29 @@ def _rows(seed):
     return centers[belongs] + rng.normal(scale=0.1, size=(40, 3)).astype("float32"), belongs
 
 
+def _old_numbers(seed):
+    """Numbers of the clusters; no two clusters have exchanged theirs."""
+    rng, k = np.random.default_rng([5, seed, 2]), len(_centers(seed))
+    around = rng.permutation(k)
+    numbers = np.empty(k, int)
+    numbers[around] = np.roll(around, 1)
+    return numbers
+
+
 def _observe_rebuild(function, seed):
-    given = _centers(seed)
-    model = function(given)
+    model = function(_centers(seed), _old_numbers(seed))
     centers = getattr(model, "cluster_centers_", None)
     facts = {"type": type(model).__name__, "centers": describe(centers)}
     if centers is not None:
         facts["labels"] = describe(model.predict(_rows(seed)[0]))
+        others = [function(_centers(seed), _old_numbers(seed)) for _ in range(3)]
+        facts["again"] = [describe(other.cluster_centers_) == facts["centers"] for other in others]
     return facts
 
 
 def _judge_rebuild(facts, seed):
-    facts, expected = _dict(facts), _centers(seed).tolist()
+    facts, given, numbers = _dict(facts), _centers(seed), _old_numbers(seed)
+    expected = given[np.argsort(numbers)].tolist()
     centers = _dict(facts.get("centers"))
     values = centers.get("values")
     hint = f"Return a fitted DistributedKMeans, not {facts.get('type')}."
@@ -411,14 +479,18 @@ def _judge_rebuild(facts, seed):
     same = isinstance(values, list) and close(_flat(sorted(values)), _flat(sorted(expected)))
     if same:
         hint = "The centres are there, but under other numbers: give the model its start with init."
-    right = close(_flat(values), _flat(expected))
-    labels = _dict(facts.get("labels")).get("values") == _rows(seed)[1].tolist()
-    yield Check(1, "has the centres in their order, and predicts", right and labels, hint)
+    if same and close(_flat(values), _flat(given.tolist())):
+        hint = "The centres have the order of the file: give each cluster the number that it had."
+    elif same and close(_flat(values), _flat(given[numbers].tolist())):
+        hint = "The wrong way round: numbers[i] is where row i goes, not the row that comes to i."
+    right = close(_flat(values), _flat(expected)) and facts.get("again") == [True] * 3
+    labels = _dict(facts.get("labels")).get("values") == numbers[_rows(seed)[1]].tolist()
+    yield Check(1, "has the centres under their numbers, and predicts", right and labels, hint)
 
 
 EXERCISES = [
     Exercise("04.1", "first_difference", 2, _observe_first_difference, _judge_first_difference),
-    Exercise("04.2", "write_whole", 4, _observe_write_whole, _judge_write_whole),
+    Exercise("04.2", "write_whole", 5, _observe_write_whole, _judge_write_whole),
     Exercise("04.3", "load_newest", 5, _observe_load_newest, _judge_load_newest),
     Exercise("04.4", "predict_parts", 4, _observe_predict_parts, _judge_predict_parts),
     Exercise("04.5", "rebuild", 2, _observe_rebuild, _judge_rebuild),

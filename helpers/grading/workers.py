@@ -44,6 +44,8 @@ def workers_here(threads):
     options = {"protocol": "inproc", "dashboard": False, "plugins": [Recorder()], **loopback}
     # Copies stay where they are put, and errors of the student's tasks are shown once, by check.
     quiet = {"distributed.scheduler.active-memory-manager.start": False}
+    # A task that asks for a client makes one in this process, which then stays Dask's choice.
+    quiet["scheduler"] = dask.config.get("scheduler", None)
     logging.getLogger("distributed.batched").setLevel(logging.WARNING)
     with (
         dask.config.set(quiet),

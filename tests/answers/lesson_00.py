@@ -37,6 +37,14 @@ def total_threads(client):
     return sum(worker["nthreads"] for worker in workers)
 
 
+@right("00.1")
+def total_threads(client):
+    threads = 0
+    for worker in client.nthreads():
+        threads += client.nthreads([worker])[worker]
+    return threads
+
+
 @wrong("00.2", points=0, hint="client.gather")
 def squares_on_workers(client, numbers):
     return client.map(lambda n: n * n, numbers)
@@ -249,6 +257,13 @@ def which_world(hosts):
     )
 
 
+@right("00.4")
+def which_world(hosts):
+    counts = Counter(hosts)
+    several_nodes = "SM"[len(counts) > 1]
+    return f"{several_nodes}N{'SM'[any(n > 1 for n in counts.values())]}G"
+
+
 @wrong("00.5", points=0, hint="address → whole number")
 def results_per_worker(client, futures):
     return len(futures)
@@ -299,3 +314,10 @@ def results_per_worker(client, futures):
         for worker in places:
             counts[worker] += 1
     return counts
+
+
+@right("00.5")
+def results_per_worker(client, futures):
+    client.gather(futures)
+    places = client.who_has(futures)
+    return {w: sum(w in holders for holders in places.values()) for w in client.nthreads()}

@@ -172,6 +172,15 @@ def share_late(flights):
     return (n_late / n_arrived).sort_values(ascending=False).to_dict()
 
 
+@right("01.2")
+def share_late(flights):
+    delays = to_host(flights[["origin", "arr_delay"]])
+    shares = {}
+    for origin, delay in delays.groupby("origin")["arr_delay"]:
+        shares[origin] = float((delay > 15).sum() / delay.count())
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
 # 01.3
 
 
@@ -477,3 +486,12 @@ def delay_model(flights):
     flown = to_host(flights[["dep_delay", "arr_delay"]].dropna())
     slope, intercept = np.polyfit(flown["dep_delay"], flown["arr_delay"], 1)
     return {"n": len(flown), "slope": slope, "intercept": intercept}
+
+
+@right("01.5")
+def delay_model(flights):
+    both = flights["dep_delay"].notna() & flights["arr_delay"].notna()
+    flown = to_host(flights[both])
+    x, y = flown["dep_delay"].astype("float64"), flown["arr_delay"].astype("float64")
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
+    return {"slope": slope, "intercept": float(y.mean() - slope * x.mean()), "n": int(both.sum())}

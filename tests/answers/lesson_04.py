@@ -89,6 +89,14 @@ def first_difference(answers):
     return next(differ, None)
 
 
+@right("04.1")
+def first_difference(answers):
+    ways = [(name, to_host(labels).tolist()) for name, labels in answers.items()]
+    for name, labels in ways[1:]:
+        if labels != ways[0][1]:
+            return name
+
+
 # 04.2 write_whole
 
 
@@ -160,6 +168,31 @@ def write_whole(path, chunks):
             file.write(chunk)
 
 
+@wrong("04.2", points=4, hint="one failed")
+def write_whole(path, chunks):
+    unfinished = path.with_suffix(".new")  # the same name for every call
+    try:
+        with open(unfinished, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@wrong("04.2", points=4, hint="mixed their files")
+def write_whole(path, chunks):
+    unfinished = path.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    try:
+        for chunk in chunks:
+            with open(unfinished, "ab") as file:
+                file.write(chunk)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 @right("04.2")
 def write_whole(path, chunks):
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -186,6 +219,13 @@ def write_whole(path, chunks):
 
 def here():
     return {"python": platform.python_version(), "scikit-learn": sklearn.__version__}
+
+
+def record_of(path):
+    try:
+        return json.loads(path.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def is_whole(path):
@@ -257,17 +297,47 @@ def load_newest(folder):
 @wrong("04.3", points=3, hint="saved with another version")
 def load_newest(folder):
     for path in sorted(folder.glob("*.pkl"), reverse=True):
-        if path.with_suffix(".json").exists() and is_whole(path):
+        if record_of(path) and is_whole(path):
             return pickle.loads(path.read_bytes())
+    raise FileNotFoundError(folder)
+
+
+@wrong("04.3", points=3, hint="before you unpickle")
+def load_newest(folder):
+    for path in sorted(folder.glob("*.pkl"), reverse=True):
+        record = record_of(path)
+        if record and is_whole(path):
+            model = pickle.loads(path.read_bytes())
+            if record["versions"] == here():
+                return model
+    raise FileNotFoundError(folder)
+
+
+@wrong("04.3", points=3, hint="breaks off in the middle, and that ended")
+def load_newest(folder):
+    for path in sorted(folder.glob("*.pkl"), reverse=True):
+        if path.with_suffix(".json").exists() and is_whole(path):
+            if record_of(path)["versions"] == here():
+                return pickle.loads(path.read_bytes())
+    raise FileNotFoundError(folder)
+
+
+@wrong("04.3", points=3, hint="saved with another version")
+def load_newest(folder):
+    for path in sorted(folder.glob("*.pkl"), reverse=True):
+        record = record_of(path)
+        if record and is_whole(path):
+            if record["versions"]["scikit-learn"] == sklearn.__version__:
+                return pickle.loads(path.read_bytes())
     raise FileNotFoundError(folder)
 
 
 @wrong("04.3", points=4, hint="raise FileNotFoundError")
 def load_newest(folder):
     for path in sorted(folder.glob("*.pkl"), reverse=True):
-        if path.with_suffix(".json").exists() and is_whole(path):
-            if json.loads(path.with_suffix(".json").read_text())["versions"] == here():
-                return pickle.loads(path.read_bytes())
+        record = record_of(path)
+        if record and is_whole(path) and record["versions"] == here():
+            return pickle.loads(path.read_bytes())
 
 
 @right("04.3")
@@ -277,10 +347,27 @@ def load_newest(folder):
 
     for record in sorted(folder.glob("model-*.json"), key=number, reverse=True):
         data = record.with_suffix(".pkl").read_bytes()
-        known = json.loads(record.read_text())
+        known = record_of(record)
         if known == {"sha256": hashlib.sha256(data).hexdigest(), "versions": here()}:
             return pickle.loads(data)
     raise FileNotFoundError("no good model")
+
+
+@right("04.3")
+def load_newest(folder):
+    good = []
+    for path in folder.glob("model-*.pkl"):
+        try:
+            record = json.loads(path.with_suffix(".json").read_bytes())
+        except (FileNotFoundError, ValueError):
+            continue
+        with open(path, "rb") as file:
+            same = hashlib.file_digest(file, "sha256").hexdigest() == record["sha256"]
+        if same and record["versions"] == here():
+            good.append(path)
+    if not good:
+        raise FileNotFoundError(folder)
+    return pickle.loads(max(good).read_bytes())
 
 
 # 04.4 predict_parts
@@ -366,33 +453,62 @@ def predict_parts(client, model, parts):
 # 04.5 rebuild
 
 
+def fitted(centers):
+    return DistributedKMeans(n_clusters=len(centers), init=centers, max_iter=1).fit(centers)
+
+
 @wrong("04.5", points=0, hint="not KMeans")
-def rebuild(centers):
-    return to_sklearn(DistributedKMeans(n_clusters=len(centers), init=centers).fit(centers))
+def rebuild(centers, numbers):
+    return to_sklearn(fitted(centers[np.argsort(numbers)]))
 
 
 @wrong("04.5", points=0, hint="no centres yet")
-def rebuild(centers):
-    return DistributedKMeans(n_clusters=len(centers), init=centers, max_iter=1)
+def rebuild(centers, numbers):
+    start = centers[np.argsort(numbers)]
+    return DistributedKMeans(n_clusters=len(centers), init=start, max_iter=1)
 
 
 @wrong("04.5", points=0, hint="It raised ValueError")
-def rebuild(centers):
-    return DistributedKMeans(init=centers).fit(centers)
+def rebuild(centers, numbers):
+    return DistributedKMeans(init=centers[np.argsort(numbers)]).fit(centers)
 
 
 @wrong("04.5", points=1, hint="under other numbers")
-def rebuild(centers):
+def rebuild(centers, numbers):
     return DistributedKMeans(n_clusters=len(centers), random_state=0).fit(centers)
 
 
+@wrong("04.5", points=1, hint="under other numbers")
+def rebuild(centers, numbers):
+    return fitted(np.random.default_rng().permutation(centers))  # right by chance, and not again
+
+
+@wrong("04.5", points=1, hint="the order of the file")
+def rebuild(centers, numbers):
+    return fitted(centers)
+
+
+@wrong("04.5", points=1, hint="The wrong way round")
+def rebuild(centers, numbers):
+    return fitted(centers[numbers])
+
+
 @wrong("04.5", points=1, hint="not the centres that were given")
-def rebuild(centers):
+def rebuild(centers, numbers):
     return DistributedKMeans(n_clusters=2, init=centers[:2]).fit(centers)
 
 
 @right("04.5")
-def rebuild(centers):
+def rebuild(centers, numbers):
     model = DistributedKMeans(n_clusters=len(centers))
-    model.cluster_centers_, model.n_features_in_ = centers, centers.shape[1]
+    model.cluster_centers_ = centers[np.argsort(numbers)]
+    model.n_features_in_ = centers.shape[1]
     return model
+
+
+@right("04.5")
+def rebuild(centers, numbers):
+    by_number = dict(zip(numbers.tolist(), centers, strict=True))
+    start = np.array([by_number[number] for number in range(len(centers))])
+    rows = np.repeat(centers, 3, axis=0)  # each centre is the mean of its own three rows
+    return DistributedKMeans(n_clusters=len(centers), init=start).fit(rows)

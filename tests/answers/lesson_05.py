@@ -2,6 +2,7 @@
 
 import pickle
 from types import SimpleNamespace
+from zipfile import BadZipFile
 
 import dask
 import dask.array as da
@@ -106,6 +107,13 @@ def to_plain(centers, dtype="float32"):
 # 05.2
 
 
+def needed_by(path):
+    try:
+        return skops.io.get_untrusted_types(file=path)
+    except (BadZipFile, KeyError) as error:
+        raise ValueError(str(error)) from None
+
+
 @wrong("05.2", points=0, hint="no pickle")
 def load_checked(path, allowed=()):
     with open(path, "rb") as file:
@@ -138,6 +146,22 @@ def load_checked(path, allowed=()):
 
 @wrong("05.2", points=2, hint="must be a ValueError")
 def load_checked(path, allowed=()):
+    return skops.io.load(path, trusted=list(allowed))
+
+
+@wrong("05.2", points=2, hint="where there are two")
+def load_checked(path, allowed=()):
+    for name in needed_by(path):
+        if name not in allowed:
+            raise ValueError(f"{name} is not allowed")
+    return skops.io.load(path, trusted=list(allowed))
+
+
+@wrong("05.2", points=3, hint="no skops file")
+def load_checked(path, allowed=()):
+    unknown = set(skops.io.get_untrusted_types(file=path)) - set(allowed)
+    if unknown:
+        raise ValueError(f"not allowed: {unknown}")
     return skops.io.load(path, trusted=list(allowed))
 
 
@@ -178,8 +202,17 @@ def load_checked(path, allowed=()):
 def load_checked(path, allowed=()):
     try:
         return skops.io.load(path, trusted=list(allowed))
-    except TypeError as error:
+    except Exception as error:
         raise ValueError(str(error)) from None
+
+
+@right("05.2")
+def load_checked(path, allowed=()):
+    needed = needed_by(path)
+    for name in needed:
+        if name not in allowed:
+            raise ValueError(f"{needed} has what is not allowed")
+    return skops.io.loads(path.read_bytes(), trusted=list(allowed))
 
 
 # 05.3
