@@ -25,7 +25,7 @@ from sklearn.utils.validation import (
 
 from helpers.backend import to_host
 
-ROUNDS = 3  # of oversampling in k-means||; Bahmani et al. 2012 take 5, Spark's MLlib 2
+ROUNDS = 2  # of oversampling in k-means||, as in Spark's MLlib; Bahmani et al. 2012 take 5
 SAMPLING_STARTS = ("k-means||", "scalable-k-means++")
 FLOATS = [np.float64, np.float32]
 

@@ -1,25 +1,77 @@
 """``python -m helpers.grading``: the instructor's commands."""
 
 import argparse
+import signal
 import sys
-
-from helpers.grading.generate import generate
+from pathlib import Path
 
 
 def main(arguments=None):
     """Run the command line; return the exit code."""
+    options = vars(_parser().parse_args(arguments))
+    command = options.pop("command")
+    try:
+        return {"generate": _generate, "grade": _grade, "release": _release}[command](**options)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"{command}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{command}: stopped" + "; go on with --resume" * (command == "grade"))
+
+
+def _parser():
     parser = argparse.ArgumentParser(prog="python -m helpers.grading", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("generate", help="write the students' notebooks from the solutions")
     make.add_argument("course", nargs="?", default="course", help="the course folder")
     make.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
-    options = parser.parse_args(arguments)
-    try:
-        changes = generate(options.course, check_only=options.check)
-    except (OSError, ValueError) as error:
-        sys.exit(f"generate: {error}")
+    give = commands.add_parser("release", help="make what students get, and try it")
+    give.add_argument("out", type=Path, help="a new folder, or a file that ends in .zip")
+    give.add_argument("--no-try", dest="tried", action="store_false", help="don't run it")
+    mark = commands.add_parser("grade", help="grade a folder, or a zip, of submissions")
+    mark.add_argument("submissions", type=Path, help="folders, zips or notebooks of students")
+    mark.add_argument("--out", type=Path, required=True, help="a new folder for the results")
+    mark.add_argument("--resume", action="store_true", help="go on in OUT; keep what is there")
+    mark.add_argument("--jobs", type=_at_least(1), default=2, help="submissions at a time [2]")
+    mark.add_argument("--lesson", dest="lessons", action="append", default=[], metavar="NN")
+    mark.add_argument("--seed", type=_at_least(0), help="of the inputs; default: a fresh one")
+    number = {"type": float, "metavar": "N"}
+    mark.add_argument("--timeout", default=60, help="seconds for a cell or exercise [60]", **number)
+    mark.add_argument("--memory", default=4, help="GiB for a submission [4]", **number)
+    mark.add_argument("--course", type=Path, default=Path("course"), help="the course folder")
+    help = "run submissions as yourself, without protection"
+    mark.add_argument("--no-sandbox", dest="sandbox", action="store_false", help=help)
+    return parser
+
+
+def _at_least(least):
+    def number(text):
+        if int(text) < least:
+            raise ValueError
+        return int(text)
+
+    number.__name__ = f"whole number of at least {least}"
+    return number
+
+
+def _generate(course, check):
+    from helpers.grading.generate import generate
+
+    changes = generate(course, check_only=check)
     print("\n".join(changes) or "The exercises agree with the solutions.")
-    return 1 if changes and options.check else 0
+    return 1 if changes and check else 0
+
+
+def _grade(lessons, **options):
+    from helpers.grading.grade import Options, grade
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the sandboxes there, too
+    return grade(Options(lessons=tuple(lessons), **options))
+
+
+def _release(out, tried):
+    from helpers.grading.release import release
+
+    return release(out, tried)
 
 
 if __name__ == "__main__":

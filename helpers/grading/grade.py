@@ -1,0 +1,355 @@
+"""Grade a folder of submissions: plan, run several at a time, write, go on after a stop."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.data import cache_folder
+from helpers.grading import sandbox
+from helpers.grading.cells import read_cells
+from helpers.grading.exercise import all_exercises
+from helpers.grading.marking import plain, row_of, suspicious
+from helpers.grading.observers import copy_without_judges
+from helpers.grading.observing import CannotStart, Observation, Visit
+from helpers.grading.report import write_reports
+from helpers.grading.submissions import Found, Student, Submission, find, sort_out
+
+
+class Refused(RuntimeError):
+    """The grader does not grade; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked for; see `helpers.grading.__main__`."""
+
+    submissions: Path
+    out: Path
+    jobs: int = 2
+    seed: int | None = None
+    lessons: tuple[str, ...] = ()
+    timeout: float = 60
+    memory: float = 4
+    resume: bool = False
+    course: Path = Path("course")
+    sandbox: bool = True
+
+
+def grade(options, show=print):
+    """Grade all submissions.
+
+    Parameters
+    ----------
+    options : Options
+    show : callable
+        Takes lines for the instructor.
+
+    Returns
+    -------
+    int
+        0 when every submission was dealt with, whatever its marks; 1 if some could not be.
+
+    Raises
+    ------
+    Refused
+        If grading would be unfair, or would overwrite something.
+    """
+    if os.name == "nt":
+        raise Refused("grading needs Linux or macOS; on Windows, run it in WSL")
+    exercises = all_exercises()
+    unknown = set(options.lessons) - {id[:2] for id in exercises}
+    if unknown:
+        raise Refused(f"there are no exercises for lesson {', '.join(sorted(unknown))}")
+    protected = _protection(options, show)
+    with _work_folder(options) as work:
+        run = _Run(options, exercises, work, protected)
+        plan = _plan(options, exercises)
+        _prepare_data(plan)
+        solved = _references(options, plan, show)
+        failed = run.grade_all(solved, plan)
+        records = [record for item in plan if (record := run.record_of(item))]
+        write_reports(options.out, records)
+    counts = Counter(row["status"].split(":")[0] for r in records for row in r["exercises"])
+    show(", ".join(f"{status} {n}" for status, n in counts.most_common()))
+    show(f"{options.out / 'grades.csv'}; beside it summary.html, feedback/ and files for an LMS")
+    for words in failed:
+        show(f"NOT GRADED: {words}\nRun the same command with --resume when that is mended.")
+    return 1 if failed else 0
+
+
+def _protection(options, show):
+    """Whether there is a sandbox; if not, tell what that means."""
+    works, reason = sandbox.protection() if options.sandbox else (False, "--no-sandbox:")
+    if not works:
+        show(f"{reason}\n{sandbox.what_is_not_protected()}")
+    return works
+
+
+def _plan(options, exercises):
+    """All that is to be graded."""
+    solutions = sorted((options.course / "solutions").glob("*.ipynb"))
+    found = find(options.submissions, [path.stem for path in solutions])
+    plan = sort_out(found, exercises, options.lessons)
+    if not plan:
+        raise Refused(f"nothing to grade in {options.submissions}: no folder, zip or notebook")
+    return plan
+
+
+def _prepare_data(plan):
+    """Write the months of flights, if somebody reads them: once, and not in every sandbox."""
+    codes = (
+        cell for item in plan if item.file and item.file.cells for cell in item.file.cells.code
+    )
+    if any("write_months" in code for code in codes):
+        program = "from helpers.data import write_months as w; w('csv'); w('parquet')"
+        subprocess.run([sys.executable, "-c", program], check=False)
+
+
+def _references(options, plan, show):
+    """Reference solutions of the lessons that were handed in, as submissions."""
+    items = []
+    for lesson in sorted({item.lesson for item in plan if item.lesson and item.file}):
+        paths = sorted((options.course / "solutions").glob(f"{lesson}_*.ipynb"))
+        if paths:
+            cells = read_cells(paths[0].read_bytes())
+            found = Found(Student("reference"), paths[0].name, cells=cells)
+            items.append(Submission(found.student, lesson, found))
+        else:
+            show(f"{lesson}: no reference solution in {options.course}, so none is tried first")
+    return items
+
+
+class _Run:
+    """One run of the command, with what all its submissions share."""
+
+    def __init__(self, options, exercises, work, protected):
+        self.options, self.exercises, self.protected = options, exercises, protected
+        self.work, self.stopped, self.open = work, False, set()
+        self.package = copy_without_judges(work)
+        self.settings = _settings(options, self.package)
+
+    def seed_of(self, id):
+        """Seed of an exercise: the same inputs for all students, others in every run."""
+        digest = hashlib.sha256(f"{self.settings['seed']}:{id}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") // 2
+
+    @contextlib.contextmanager
+    def sandbox(self):
+        """Open a new sandbox, and close it again; also when the instructor stops the run."""
+        if self.stopped:
+            raise CannotStart("stopped")
+        options, data, runs = self.options, cache_folder(), self.work / "runs"
+        inside, memory = "helpers.grading.inside", options.memory
+        with sandbox.Sandbox(inside, self.package, runs, data, memory, self.protected) as box:
+            self.open.add(box)
+            try:
+                yield box
+            finally:
+                self.open.discard(box)
+
+    def visit(self, item):
+        """Run one submission and observe its exercises; the long part, in a thread of its own."""
+        seeds = {id: self.seed_of(id) for id in self.exercises if id[:2] == item.lesson}
+        cells = item.file.cells.code
+        return Visit(cells, item.lesson, seeds, self.sandbox, self.options.timeout).run()
+
+    def grade_all(self, references, plan):
+        """Grade what has no result yet; return a line for each that could not be graded.
+
+        The reference solutions come first: if they do not get full marks on this machine, with
+        these inputs, no student could.
+        """
+        todo = [item for item in plan if not self.record_of(item)]
+        total, left = sum(map(_runs, plan)), sum(map(_runs, todo))
+        bar, failed = _Progress(total, total - left), []
+        pool = ThreadPoolExecutor(self.options.jobs)
+        try:
+            if left:
+                for item, visit in zip(references, pool.map(self.visit, references), strict=True):
+                    _refuse_if_unfair(self.record(item, visit))
+            for item, visit in self._visits(pool, todo, bar):
+                if isinstance(visit, CannotStart):
+                    failed.append(f"{item.student.name}, lesson {item.lesson}: {visit}")
+                else:
+                    write_whole(self._path(item), json.dumps(self.record(item, visit), indent=1))
+                if _runs(item):
+                    bar.step()
+        except CannotStart as error:
+            raise Refused(f"nothing can run here: {error}") from None
+        finally:
+            self.stopped = True
+            for box in list(self.open):
+                box.kill()
+            pool.shutdown()
+            bar.end()
+        return failed
+
+    def _visits(self, pool, todo, bar):
+        """Yield each submission with its visit, None if there is nothing to run, or an error."""
+        waiting = {}
+        for item in todo:
+            if _runs(item):
+                waiting[pool.submit(self.visit, item)] = item
+            else:
+                yield item, None
+        while waiting:
+            done, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+            for future in done:
+                item = waiting.pop(future)
+                try:
+                    yield item, future.result()
+                except CannotStart as error:
+                    yield item, error
+            bar.draw()
+
+    def record(self, item, visit):
+        """Judge what was observed: everything that a report needs, as JSON."""
+        file, cells = item.file, item.file.cells if item.file else None
+        exercises = [e for id, e in self.exercises.items() if id[:2] == item.lesson]
+        absent = Observation(happened=file.problem if file else "nothing handed in")
+        if visit:
+            rows = [
+                row_of(e, visit.observed[e.id], self.seed_of(e.id), cells.code, visit.errors)
+                for e in exercises
+            ]
+        else:
+            rows = [row_of(e, absent, 0) for e in exercises]
+        return {
+            "result": self._key(item),
+            **{name: getattr(item.student, name) for name in ("name", "key", "moodle", "canvas")},
+            "lesson": item.lesson,
+            "file": plain(file.path) if file else "",
+            "notes": [*item.notes, *(suspicious(cells.code) if cells else [])],
+            "status": "" if rows else plain(file.problem or "no exercise of the course in it"),
+            "exercises": rows,
+            "cells": {str(n + 1): error for n, error in visit.errors.items()} if visit else {},
+            "printed": visit.printed[-1000:] if visit else "",
+        }
+
+    def _key(self, item):
+        """What a result depends on: it is kept as long as this stays the same."""
+        what = [self.settings["key"], item.student.key, item.lesson, item.notes]
+        what += [item.file.digest, plain(item.file.path), item.file.problem] if item.file else []
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+    def _path(self, item):
+        name = f"{item.student.key}-{item.lesson or 'none'}.json"
+        return self.options.out / "results" / name
+
+    def record_of(self, item):
+        """Result of an earlier run, if it is whole and of the same file; else None."""
+        try:
+            record = json.loads(self._path(item).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        known = isinstance(record, dict) and record.get("result") == self._key(item)
+        return record if known else None
+
+
+def _runs(item):
+    """Whether there is something to run."""
+    return bool(item.lesson and item.file and item.file.cells)
+
+
+def _refuse_if_unfair(record):
+    wrong = [row for row in record["exercises"] if row["points"] < row["of"]]
+    if wrong:
+        lines = [f"  {row['id']} {row['name']}: {row['status']} {row['hint']}" for row in wrong]
+        lines += [f"  cell {number}: {error}" for number, error in record["cells"].items()]
+        raise Refused(
+            f"the reference solution of lesson {record['lesson']} does not get full marks here, "
+            "so no student could. Try another --seed, a longer --timeout or more --memory, or run "
+            "the course's tests on this machine.\n" + "\n".join(lines)
+        )
+
+
+def _settings(options, package):
+    """Settings of this run; a resumed one goes on with those of the run before."""
+    path = options.out / "grading.json"
+    digest = hashlib.sha256()
+    for source in sorted([*package.rglob("*.py"), *Path(__file__).parent.glob("*.py")]):
+        digest.update(source.read_bytes())
+    now = {"timeout": options.timeout, "memory": options.memory, "program": digest.hexdigest()}
+    seed = options.seed
+    if options.resume and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))["seed"]
+        if seed not in (None, before):
+            raise Refused(f"{options.out} was begun with --seed {before}, not {seed}")
+        seed = before
+    settings = {"seed": secrets.randbelow(2**31) if seed is None else seed, **now}
+    write_whole(path, json.dumps(settings, indent=1))
+    return settings | {"key": hashlib.sha256(json.dumps(settings).encode()).hexdigest()}
+
+
+@contextlib.contextmanager
+def _work_folder(options):
+    """Folder for what a run needs for itself, inside OUT; it is removed at the end."""
+    out, work = options.out, options.out / "at-work"
+    if out.exists() and any(out.iterdir()) and not options.resume:
+        raise Refused(f"{out} is not empty: name another folder, or go on with --resume")
+    work.mkdir(parents=True, exist_ok=True)
+    with open(work / "lock", "w") as lock:
+        _lock(lock, out)
+        try:
+            yield work.resolve()
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _lock(file, out):
+    """Keep a second grader out of the same folder."""
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(f"another grader is at work in {out}") from None
+
+
+def write_whole(path, text):
+    """Write a file under another name, then rename it: it is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    with open(new, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+
+
+class _Progress:
+    """A bar with the time left, on standard error; a line now and then where that is a file."""
+
+    def __init__(self, total, done):
+        self.total, self.first, self.done, self.start = total, done, done, time.monotonic()
+        self.line, self.said = sys.stderr.isatty(), -1
+
+    def step(self):
+        self.done += 1
+        self.draw()
+
+    def draw(self):
+        took, ready = time.monotonic() - self.start, self.done - self.first
+        left = f"{took / ready * (self.total - self.done):.0f} s left" if ready else "…"
+        tenth = 10 * self.done // max(1, self.total)
+        text = f"[{'#' * (2 * tenth):20}] {self.done} of {self.total}, {left}"
+        if self.line:
+            print(f"\r{text}   ", end="", file=sys.stderr, flush=True)
+        elif tenth > self.said:
+            self.said = tenth
+            print(text, file=sys.stderr, flush=True)
+
+    def end(self):
+        if self.line:
+            print(file=sys.stderr)

@@ -1,0 +1,101 @@
+"""The package ``helpers`` as students' code may see it: observers, and no judge.
+
+A judge knows what is expected. Where a submission runs, only that part of the exercises is on disk
+and in memory which calls the student's function; the judges stay in the grader's process.
+"""
+
+import ast
+import compileall
+import shutil
+from pathlib import Path
+
+import helpers
+
+# What the exercises' observers need of helpers.grading, besides the lessons.
+KEPT = ("__init__", "cells", "exercise", "facts", "inside", "workers")
+
+
+def copy_without_judges(folder):
+    """Write ``folder/helpers``: this package without judges, solutions and the grader.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+
+    Returns
+    -------
+    pathlib.Path
+        The new package.
+    """
+    source, target = Path(helpers.__file__).parent, Path(folder) / "helpers"
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "grading").mkdir(parents=True)
+    for path in source.glob("*.py"):
+        shutil.copy2(path, target)
+    for path in (source / "grading").glob("*.py"):
+        if path.stem in KEPT:
+            shutil.copy2(path, target / "grading")
+        elif path.stem.startswith("lesson_"):
+            text = without_judges(path.read_text(encoding="utf-8"))
+            (target / "grading" / path.name).write_text(text, encoding="utf-8")
+    compileall.compile_dir(target, quiet=2)
+    return target
+
+
+def without_judges(source):
+    """Cut out of a lesson's module all that its observers do not reach.
+
+    Parameters
+    ----------
+    source : str
+        A module that ends in ``EXERCISES = [Exercise(id, name, points, observe, judge), …]``.
+
+    Returns
+    -------
+    str
+        The module with None in place of every judge, and without the functions, classes and
+        constants that only judges used.
+    """
+    tree = _NoJudge().visit(ast.parse(source))
+    binders = [(name, node) for node in tree.body for name in _bound(node)]
+    kept, waiting = set(), [node for node in tree.body if not _bound(node) or _is_list(node)]
+    while waiting:
+        node = waiting.pop()
+        if node not in kept:
+            kept.add(node)
+            used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+            waiting += [binder for name, binder in binders if name in used]
+    tree.body = [node for node in tree.body if node in kept]
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+class _NoJudge(ast.NodeTransformer):
+    """Replace the judge in every call of Exercise."""
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "Exercise":
+            node.args = [*node.args[:4], *[ast.Constant(None)] * (len(node.args) > 4)]
+            for keyword in node.keywords:
+                if keyword.arg == "judge":
+                    keyword.value = ast.Constant(None)
+        return node
+
+
+def _bound(node):
+    """Names that a statement of a module binds."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        return [part.id for part in ast.walk(node) if _is_stored(part)]
+    return []
+
+
+def _is_stored(part):
+    return isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+
+
+def _is_list(node):
+    return "EXERCISES" in _bound(node)

@@ -1,0 +1,619 @@
+"""The instructor's command: what it finds, what it writes, how it goes on, what it refuses."""
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from helpers.grading import release as releasing
+from helpers.grading.__main__ import main
+from helpers.grading.cells import NotANotebook, defined, read_cells, reduced
+from helpers.grading.exercise import Check, Exercise, all_exercises
+from helpers.grading.exercise import observe as observe_here
+from helpers.grading.generate import generate
+from helpers.grading.marking import row_of
+from helpers.grading.observers import copy_without_judges, without_judges
+from helpers.grading.observing import CannotStart, Observation, Visit
+from helpers.grading.report import canvas, feedback, grades, moodle, summary, write_reports
+from helpers.grading.sandbox import Ended, Sandbox, TimedOut, protection
+from helpers.grading.submissions import Found, find, lesson_of, sort_out
+from tests.hostile import Book
+from tests.notebook_format import ROOT
+
+EXERCISES = all_exercises()
+LESSONS = ["01_rapids_basics", "03_mnmg_kmeans"]
+works, reason = protection()
+needs_bubblewrap = pytest.mark.skipif(
+    not works, reason=f"needs bubblewrap: {reason}; apt install bubblewrap, Linux only"
+)
+
+
+def start(submissions, out, *options, **more):
+    call = [sys.executable, "-m", "helpers.grading", "grade", str(submissions), "--out", str(out)]
+    environment = os.environ | {"COURSE_BACKEND": "cpu"} | more
+    return subprocess.Popen(
+        [*call, "--seed", "5", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+
+
+def grade(submissions, out, *options, **more):
+    process = start(submissions, out, *options, **more)
+    printed, errors = process.communicate()
+    return process.returncode, printed + errors
+
+
+def table(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def text_of(book):
+    return json.dumps(book.notebook())
+
+
+# The whole command
+
+
+@pytest.fixture(scope="module")
+def submissions(tmp_path_factory):
+    """A class of five, who handed in in five ways."""
+    place = tmp_path_factory.mktemp("class") / "in"
+    Book("01").write(place / "student-01" / "01 (1).ipynb")
+    partly = Book("01")
+    partly.answer("count_missing", "return {}")
+    partly.cells.append("1 / 0")
+    with zipfile.ZipFile(place / "student-02.zip", "w") as archive:
+        archive.writestr("course/exercises/anything.ipynb", text_of(partly))
+    Book("01", "exercises").write(place / "01_rapids_basics_student-03.ipynb")
+    moodle = place / "Student Four_4004_assignsubmission_file_"
+    Book("01").write(moodle / "homework.ipynb")
+    Book("01").write(place / "five_LATE_5005_777_01_rapids_basics-1.ipynb")
+    (place / "student-06").mkdir()
+    (place / "student-06" / "report.docx").write_text("not today")
+    return place
+
+
+@pytest.fixture(scope="module")
+def graded(submissions):
+    out = submissions.parent / "out"
+    code, printed = grade(submissions, out)
+    assert code == 0, printed
+    return out, printed
+
+
+POINTS = {"student-01": 14, "student-02": 12, "student-03": 0, "Student Four": 14, "five": 14}
+
+
+def test_every_answer_has_a_line(graded):
+    rows = table(graded[0] / "grades.csv")
+    assert list(rows[0]) == ["student", "lesson", "exercise", "points", "of", "status"]
+    for name, points in POINTS.items():
+        mine = [row for row in rows if row["student"] == name]
+        assert [row["exercise"] for row in mine] == ["01.1", "01.2", "01.3", "01.4", "01.5"]
+        assert sum(int(row["points"]) for row in mine) == points
+        assert sum(int(row["of"]) for row in mine) == 18
+    states = {(row["student"], row["exercise"]): row["status"] for row in rows}
+    assert states["student-01", "01.1"] == "right"
+    assert states["student-02", "01.1"] == "not yet"
+    assert states["student-03", "01.1"] == states["student-01", "01.5"] == "not attempted"
+    assert [row["status"] for row in rows if row["student"] == "student-06"] == [
+        "no notebook found, only report.docx"
+    ]
+
+
+def test_files_for_moodle_and_canvas_have_their_columns(graded):
+    rows = table(graded[0] / "moodle-01.csv")
+    assert {"Identifier", "Full name", "Grade", "Last modified (grade)"} < set(rows[0])
+    mine = next(row for row in rows if row["Full name"] == "Student Four")
+    assert (mine["Identifier"], mine["Grade"]) == ("Participant 4004", "14")
+    assert "01.1: right" in mine["Feedback comments"]
+    rows = table(graded[0] / "canvas.csv")
+    columns = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Lesson 01"]
+    assert list(rows[0]) == columns
+    assert (rows[0]["Student"].strip(), rows[0]["Lesson 01"]) == ("Points Possible", "18")
+    mine = next(row for row in rows if row["Student"] == "five")
+    assert (mine["ID"], mine["Lesson 01"]) == ("5005", "14")
+
+
+def test_pages_tell_points_and_hints_and_nothing_that_was_expected(graded):
+    out, printed = graded
+    page = (out / "feedback" / "student-02.html").read_text(encoding="utf-8")
+    assert "12 of 18 points" in page and "Hint: The keys are the names" in page
+    assert "ZeroDivisionError: division by zero" in page
+    record = json.loads((out / "results" / "student-02-01.json").read_text(encoding="utf-8"))
+    assert "facts" in record["exercises"][0] and "facts" not in page
+    assert "student-02" in (out / "summary.html").read_text(encoding="utf-8")
+    assert "[####################] 5 of 5, 0 s left" in printed
+
+
+@needs_bubblewrap
+def test_grading_without_bubblewrap_is_the_same_and_says_what_it_is_not(submissions, graded):
+    out = submissions.parent / "bare"
+    code, printed = grade(submissions, out, "--no-sandbox")
+    assert code == 0 and "NOT PROTECTED" in printed
+    assert (out / "grades.csv").read_bytes() == (graded[0] / "grades.csv").read_bytes()
+    assert not (out / "at-work").exists()
+
+
+def test_without_bubblewrap_installed_the_reason_is_told(submissions, tmp_path):
+    code, printed = grade(submissions / "student-06", tmp_path / "out", PATH="/nowhere")
+    assert "bwrap) is not installed" in printed and "NOT PROTECTED" in printed
+
+
+# Going on after a stop
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    place = tmp_path_factory.mktemp("resume") / "in"
+    for number in range(4):
+        book = Book("01", "exercises" if number % 2 else "solutions")
+        book.write(place / f"student-{number}" / "01.ipynb")
+    out = place.parent / "out"
+    code, printed = grade(place, out)
+    assert code == 0, printed
+    return place, (out / "grades.csv").read_bytes()
+
+
+@pytest.mark.parametrize("results", [0, 1, 3])
+def test_a_killed_run_goes_on_to_the_same_marks(undisturbed, tmp_path, results):
+    place, expected = undisturbed
+    out = tmp_path / "out"
+    process = start(place, out, "--jobs", "1")
+    wait_for(lambda: len(list((out / "results").glob("*.json"))) >= results and inside(out))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    wait_for(lambda: not inside(out))  # what it had started ends with it
+    kept = {path: path.stat().st_mtime_ns for path in (out / "results").glob("*.json")}
+    if kept:
+        path = kept.popitem()[0]
+        path.write_text(path.read_text()[:100])  # as a power cut leaves it
+    code, printed = grade(place, out, "--resume")
+    assert code == 0, printed
+    assert (out / "grades.csv").read_bytes() == expected
+    assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
+    assert not (out / "at-work").exists()
+
+
+def test_ctrl_c_stops_at_once_and_says_how_to_go_on(undisturbed, tmp_path):
+    place, expected = undisturbed
+    slow = Book("01")
+    slow.first("import time\ntime.sleep(300)")
+    slow.write(tmp_path / "in" / "slow.ipynb")
+    process = start(tmp_path / "in", tmp_path / "out", "--timeout", "300")
+    wait_for(lambda: inside(tmp_path / "out") and not list((tmp_path / "out").glob("*.csv")))
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1 and "--resume" in errors
+    assert not inside(tmp_path / "out")
+
+
+def inside(out):
+    """Processes that belong to a run."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            line = " ".join(process.cmdline())
+            found += [line] if str(out) in line and "bwrap" in line else []
+    return found if works else [True]
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_changed_file_is_graded_anew(undisturbed, tmp_path):
+    Book("01", "exercises").write(tmp_path / "in" / "student-1.ipynb")
+    assert grade(tmp_path / "in", tmp_path / "out")[0] == 0
+    Book("01").write(tmp_path / "in" / "student-1.ipynb")
+    assert grade(tmp_path / "in", tmp_path / "out", "--resume")[0] == 0
+    assert table(tmp_path / "out" / "grades.csv")[0]["status"] == "right"
+
+
+# What it refuses
+
+
+def test_what_cannot_be_graded_is_said(submissions, tmp_path):
+    def said(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            main(["grade", *map(str, arguments)])
+        return str(stopped.value)
+
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "grades.csv").write_text("mine")
+    out = ["--out", tmp_path / "out"]
+    assert "there is no folder or zip" in said(tmp_path / "nowhere", *out)
+    out = ["--out", tmp_path / "out2"]
+    assert "nothing to grade" in said(tmp_path / "empty", *out)
+    assert "is not empty" in said(submissions, "--out", tmp_path / "full")
+    assert (tmp_path / "full" / "grades.csv").read_text() == "mine"
+    assert "no exercises for lesson 77" in said(submissions, *out, "--lesson", "77")
+    assert said(submissions, *out, "--jobs", "0") == "2"
+    assert said(submissions) == "2"
+
+
+def test_another_seed_or_a_second_grader_is_refused(tmp_path):
+    import fcntl
+
+    out = tmp_path / "out"
+    (out / "at-work").mkdir(parents=True)
+    (out / "grading.json").write_text('{"seed": 6}')
+    place = tmp_path / "in"
+    Book("01").write(place / "student-1.ipynb")
+    code, printed = grade(place, out, "--resume")
+    assert code == 1 and "was begun with --seed 6, not 5" in printed
+    (out / "at-work").mkdir()
+    with open(out / "at-work" / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, printed = grade(place, out, "--resume")
+    assert code == 1 and "another grader is at work" in printed
+
+
+def test_nobody_is_graded_where_the_reference_solution_fails(tmp_path):
+    solution = Book("01")
+    solution.answer("count_missing", "import no_such_package")
+    solution.write(tmp_path / "course" / "solutions" / "01_rapids_basics.ipynb")
+    Book("01").write(tmp_path / "in" / "student-1.ipynb")
+    options = ["--course", str(tmp_path / "course")]
+    code, printed = grade(tmp_path / "in", tmp_path / "out", *options)
+    assert code == 1 and "does not get full marks here" in printed
+    assert "01.1 count_missing: raised ModuleNotFoundError" in printed
+    assert not (tmp_path / "out" / "grades.csv").exists()
+
+
+# What was handed in
+
+
+def found(place):
+    return {
+        (item.student.name, item.lesson): item for item in sort_out(find(place, LESSONS), EXERCISES)
+    }
+
+
+@pytest.mark.parametrize(
+    "file, name",
+    [
+        ("student-01/03.ipynb", "student-01"),
+        ("student-01/deep/down/Untitled1.IPYNB", "student-01"),
+        ("03_mnmg_kmeans_student-01.ipynb", "student-01"),
+        ("student-01_03_mnmg_kmeans (2).ipynb", "student-01"),
+        ("03-mnmg-kmeans-student-01 - Copy.ipynb", "student-01"),
+        ("03 student-01.ipynb", "student-01"),
+        ("student-01 exercises 03.ipynb", "student-01"),
+        ("student-03.ipynb", "student-03"),
+        ("Student One_123_assignsubmission_file_03 (1).ipynb", "Student One"),
+        ("Student One_123_assignsubmission_file_/03.ipynb", "Student One"),
+        ("onestudent_LATE_12_345_03_mnmg_kmeans.ipynb", "onestudent"),
+        ("onestudent_12_345_03_mnmg_kmeans-2.ipynb", "onestudent"),
+    ],
+)
+def test_the_student_is_found_under_any_name(tmp_path, file, name):
+    Book("03", "exercises").write(tmp_path / file)
+    Book("03", "exercises").write(tmp_path / "other" / "03.ipynb")
+    assert set(found(tmp_path)) == {(name, "03"), ("other", "03")}
+
+
+def test_folders_that_all_share_do_not_count(tmp_path):
+    for name in ("student-1", "student-2"):
+        Book("03").write(tmp_path / "download" / "all" / name / "03.ipynb")
+    assert set(found(tmp_path)) == {("student-1", "03"), ("student-2", "03")}
+
+
+def test_one_zip_of_the_class_is_read_like_a_folder(tmp_path):
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        for name in ("student-1", "student-2"):
+            archive.writestr(f"{name}/03.ipynb", text_of(Book("03")))
+    assert set(found(tmp_path / "class.zip")) == {("student-1", "03"), ("student-2", "03")}
+
+
+def test_the_lesson_is_found_by_what_is_in_the_notebook(tmp_path):
+    Book("03").write(tmp_path / "a" / "01_rapids_basics.ipynb")
+    deleted = Book("04")
+    deleted.cells = ["check('04.1')", "check('04.2')"]
+    deleted.write(tmp_path / "b" / "x.ipynb")
+    shutil.copy(ROOT / "course" / "01_rapids_basics.ipynb", tmp_path / "b")
+    shutil.copy(next((ROOT / "course" / "exercises").glob("01*")), tmp_path / "c.ipynb")
+    items = found(tmp_path)
+    handed = {key for key, item in items.items() if item.file}
+    assert handed == {("a", "03"), ("b", "04"), ("c", "01")}
+    assert "no exercise of the course in it" in items["b", "04"].notes[0]
+
+
+def test_the_newest_counts_and_the_others_are_named(tmp_path):
+    names = {"03.ipynb": 10, "03 (1).ipynb": 30, "03 (2).ipynb": 20}
+    for name, age in names.items():
+        Book("03").write(tmp_path / "a" / name)
+        os.utime(tmp_path / "a" / name, (10**9 + age, 10**9 + age))
+    (tmp_path / "a" / "03 (3).ipynb").write_text("{")
+    Book("03").write(tmp_path / "a.zip" / "03.ipynb")  # a folder with the name of a zip
+    item = found(tmp_path)["a", "03"]
+    assert item.file.path in ("a/03 (1).ipynb", "a.zip/03.ipynb") and len(item.notes) == 4
+    assert any("a/03 (2).ipynb: not graded" in note for note in item.notes)
+
+
+def test_names_that_differ_only_in_writing_are_one_student(tmp_path):
+    Book("03").write(tmp_path / "Student 1" / "03.ipynb")
+    Book("01").write(tmp_path / "student_1 01_rapids_basics.ipynb")
+    assert len({item.student.key for item in found(tmp_path).values()}) == 1
+
+
+def test_a_file_that_is_no_notebook_belongs_to_the_lesson_in_its_name(tmp_path):
+    for name in ("03 (1).ipynb", "thoughts.ipynb"):
+        (tmp_path / name[:2]).mkdir()
+        (tmp_path / name[:2] / name).write_text("<html>")
+    (file,) = [f for f in find(tmp_path) if f.path.endswith("thoughts.ipynb")]
+    assert lesson_of(file, EXERCISES) == "" and file.problem.startswith("not a notebook")
+    (file,) = [f for f in find(tmp_path) if f.path.endswith("03 (1).ipynb")]
+    assert lesson_of(file, EXERCISES) == "03"
+    names = {"student-03.ipynb": "", "student-04_03.ipynb": "03", "03.zip": "", "student-03": ""}
+    for name, lesson in names.items():
+        assert lesson_of(Found(None, name, problem="broken"), EXERCISES) == lesson
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b"7", b'{"cells": 3}', b"\x00\x01", b"[" * 9**5]
+)
+def test_what_is_no_notebook_is_said(data):
+    with pytest.raises(NotANotebook, match="not a notebook"):
+        read_cells(data)
+
+
+def test_less_and_less_of_a_cell_is_left():
+    cell = "%time\nimport os\nx = 1\ndef f():\n    return x\nwhile True: pass"
+    assert reduced(cell, 0) == cell
+    assert reduced(cell, 1) == "import os\nx = 1\ndef f():\n    return x"
+    assert reduced(cell, 2) == "import os\ndef f():\n    return x"
+    assert reduced(cell, 3) == reduced("def", 3) == "" and reduced("def", 1) == "def"
+    assert defined("async def a(): ...\n  def b(): ...\ndef c(") == ["a", "c"]
+
+
+# Observing and judging
+
+
+@pytest.mark.parametrize("lesson", sorted({id[:2] for id in EXERCISES}))
+def test_what_runs_with_students_has_no_judge(lesson):
+    source = (ROOT / "helpers" / "grading" / f"lesson_{lesson}.py").read_text(encoding="utf-8")
+    text = without_judges(source)
+    names = {"__name__": f"helpers.grading.lesson_{lesson}"}
+    exec(compile(text, lesson, "exec"), names)
+    judges = [EXERCISES[id].judge.__name__ for id in EXERCISES if id[:2] == lesson]
+    assert not [name for name in judges if name in text]
+    assert "hint" not in text and "Check(" not in text
+    assert [e.judge for e in names["EXERCISES"]] == [None] * len(judges)
+    assert [e.id for e in names["EXERCISES"]] == [id for id in EXERCISES if id[:2] == lesson]
+
+
+def test_observers_without_judges_observe_the_same():
+    source = (ROOT / "helpers" / "grading" / "lesson_03.py").read_text(encoding="utf-8")
+    names = {"__name__": "alone"}
+    exec(without_judges(source), names)
+    for exercise in names["EXERCISES"][:2]:
+        answer = lambda *inputs: [repr(each) for each in inputs]  # noqa: E731
+        same = observe_here(EXERCISES[exercise.id], answer, 3)
+        assert observe_here(exercise, answer, 3) == same and "error" not in same
+
+
+def broken_judge(facts, seed):
+    yield Check(1, "first", True, "")
+    raise KeyError(facts)
+
+
+def endless_judge(facts, seed):
+    while True:
+        pass
+
+
+def lenient_judge(facts, seed):
+    yield Check(2, "all", True, "")
+
+
+@pytest.mark.parametrize(
+    "judge, observation, status",
+    [
+        (broken_judge, Observation([1]), "could not be judged: KeyError"),
+        (endless_judge, Observation([1]), "could not be judged: TimeoutError"),
+        (lenient_judge, Observation({"error": "It raised MemoryError"}), "out of memory"),
+        (lenient_judge, Observation({"error": "It raised a\x1bb: c"}), "raised a b"),
+        (lenient_judge, Observation({"error": ["x"]}), "not yet"),
+        (lenient_judge, Observation(happened="missing"), "not defined: cell 2: SyntaxError"),
+        (lenient_judge, Observation(happened="killed by SIGSEGV"), "killed by SIGSEGV"),
+    ],
+)
+def test_what_happened_is_never_an_honest_looking_0(judge, observation, status, monkeypatch):
+    monkeypatch.setattr("helpers.grading.marking.JUDGING", 0.2)
+    exercise = Exercise("99.1", "double", 2, None, judge)
+    row = row_of(exercise, observation, 0, ["x", "def double(:"], {1: "SyntaxError: bad"})
+    assert (row["status"], row["points"], row["of"]) == (status, 0, 2)
+
+
+class Scripted:
+    """A sandbox that answers as a list says; an exception is raised."""
+
+    tail, asked = b"why", []
+
+    def __init__(self, replies):
+        self.replies = list(replies)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def send(self, message):
+        self.message = message
+        self.asked.append(message)
+
+    def receive(self, seconds):
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        mine = {"cell": self.message.get("cell"), "id": self.message.get("id")}
+        return {**mine, "nonce": self.message.get("nonce"), **reply} if reply != 7 else reply
+
+
+def visited(*boxes, cells=("a = 1",)):
+    boxes = iter(boxes)
+    Scripted.asked = []
+    seeds = {"01.1": 1, "01.2": 2}
+    return Visit(list(cells), "01", seeds, lambda: Scripted(next(boxes)), 10).run()
+
+
+FACTS, FINE = {"facts": 3, "seconds": 0.5}, {}
+
+
+def test_a_sandbox_that_does_not_start_costs_nobody_a_point():
+    with pytest.raises(CannotStart, match="ended the process with exit code 1\nwhy"):
+        visited([Ended("ended the process with exit code 1")])
+
+
+def test_after_a_hang_the_rest_is_observed_in_a_new_process():
+    visit = visited([FINE, FINE, FACTS, TimedOut()], [FINE, FINE, TimedOut()])
+    assert visit.observed["01.1"] == Observation(3, "", 0.5)
+    assert visit.observed["01.2"].happened == "timed out"
+
+
+@pytest.mark.parametrize(
+    "reply", [7, {"nonce": "guessed"}, {"id": "01.2"}, {"none": "right"}, Ended("wrote")]
+)
+def test_an_answer_to_no_question_is_no_answer(reply):
+    visit = visited([FINE, FINE, reply], [FINE, FINE, FACTS])
+    assert visit.observed["01.1"].happened.startswith("wrote")
+    assert visit.observed["01.2"].facts == 3
+
+
+def test_a_cell_that_ends_the_process_is_run_with_less_of_it():
+    cell = "x = 1\nexit_now()"
+    visit = visited([FINE, Ended("gone")], [FINE, FINE, FACTS, FACTS], cells=[cell])
+    sources = [message["source"] for message in Scripted.asked if message["do"] == "run"]
+    assert sources == [cell, "x = 1"] and visit.errors == {0: "gone"}
+
+
+def test_a_program_that_does_not_read_does_not_stop_the_grader(tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.grading.sandbox.READING", 1)
+    package = copy_without_judges(tmp_path)
+    with Sandbox("helpers.grading.inside", package, tmp_path, tmp_path, 2, works) as box:
+        box.send({"do": "prepare", "lesson": "01"})
+        assert box.receive(60) == {"ready": "01"}
+        box.send({"do": "run", "cell": 0, "source": "import time; time.sleep(1000)"})
+        with pytest.raises(TimedOut):
+            box.receive(0.5)
+        with pytest.raises(Ended, match="closed the grader's pipe"):
+            box.send({"do": "run", "cell": 1, "source": "x" * 2**20})
+
+
+# Reports
+
+
+def record(name="student-01", **row):
+    exercise = {"id": "01.1", "name": "f", "points": 1, "of": 2, "status": "not yet"}
+    exercise |= {"hint": "", "checks": [], "seconds": 0.1, **row}
+    who = {"name": name, "key": "k", "moodle": "", "canvas": "", "lesson": "01"}
+    return {**who, "file": "", "notes": [], "status": "", "cells": {}, "exercises": [exercise]}
+
+
+def test_what_cannot_be_written_does_not_end_the_reports(tmp_path):
+    def judge(facts, seed):
+        yield Check(1, "type", False, f"Not {facts['type']}")
+
+    exercise = Exercise("99.1", "double", 1, None, judge)
+    row = row_of(exercise, Observation({"type": "\ud800" * 10**6}, "", float("nan")), 0)
+    assert len(row["hint"]) < 500
+    write_reports(tmp_path, [record("\udcff") | {"exercises": [row]}])
+    assert "99.1" in (tmp_path / "grades.csv").read_text(encoding="utf-8")
+
+
+def test_what_students_wrote_is_text_in_every_report():
+    evil = record("=cmd()<script>", status="<b>", hint="<i>")
+    evil["notes"], evil["cells"], evil["file"] = ["<u>"], {"1": "<s>"}, "<em>"
+    for page in (summary([evil]), feedback([evil])):
+        for tag in ("<script>", "<b>&lt;b&gt;</b>" and "<i>", "<u>", "<s>", "<em>"):
+            assert tag not in page
+    for text in (grades([evil]), moodle([evil]), canvas([evil])):
+        assert "'=cmd()" in text and "\n=cmd" not in text
+
+
+# The students' release
+
+
+@pytest.fixture
+def small_course(tmp_path):
+    """The course with one lesson only."""
+    root = tmp_path / "course-folder"
+    shutil.copytree(ROOT / "helpers", root / "helpers", ignore=shutil.ignore_patterns("__pyc*"))
+    for folder in ("", "solutions", "exercises"):
+        (root / "course" / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "course" / folder / "01_rapids_basics.ipynb", root / "course" / folder)
+    shutil.copy(ROOT / "README.md", root)
+    return root
+
+
+def test_the_release_runs_and_is_the_same_every_time(small_course, tmp_path):
+    said = []
+    releasing.release(tmp_path / "a.zip", root=small_course, show=said.append)
+    assert "01_rapids_basics.ipynb runs, 5 checks say: not attempted" in said
+    os.utime(small_course / "README.md")
+    releasing.release(tmp_path / "b.zip", tried=False, root=small_course, show=said.append)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    releasing.release(tmp_path / "c", tried=False, root=small_course, show=said.append)
+    names = {path.relative_to(tmp_path / "c").as_posix() for path in (tmp_path / "c").rglob("*.*")}
+    assert {"README.md", "course/01_rapids_basics.ipynb", "helpers/kmeans.py"} < names
+    assert "course/exercises/01_rapids_basics.ipynb" in names
+    assert not [name for name in names if "solutions" in name or "tests" in name]
+    assert "helpers/grading/lesson_01.py" in names and "helpers/grading/grade.py" not in names
+
+
+def test_a_release_that_does_not_run_or_differs_is_refused(small_course, tmp_path):
+    solution = small_course / "course" / "solutions" / "01_rapids_basics.ipynb"
+    text = solution.read_text(encoding="utf-8")
+    solution.write_text(text.replace("import get_backend", "import no_such_name, get_backend"))
+    with pytest.raises(ValueError, match="generate"):
+        releasing.release(tmp_path / "a.zip", root=small_course)
+    generate(small_course / "course")
+    with pytest.raises(ValueError, match="does not run in the release: (.|\n)*no_such_name"):
+        releasing.release(tmp_path / "a.zip", root=small_course)
+    assert not (tmp_path / "a.zip").exists()
+    lesson = small_course / "course" / "01_rapids_basics.ipynb"
+    lesson.write_text(lesson.read_text(encoding="utf-8") + "### BEGIN SOLUTION")
+    with pytest.raises(ValueError, match="01_rapids_basics.ipynb holds a solution"):
+        releasing.release(tmp_path / "a.zip", root=small_course)
+    with pytest.raises(FileExistsError):
+        releasing.release(small_course, root=small_course)
+
+
+def test_the_real_release_holds_every_lesson_and_no_solution():
+    names = releasing.released_files(ROOT)
+    lessons = {Path(name).stem for name in names if name.startswith("course/exercises/")}
+    assert lessons == {path.stem for path in (ROOT / "course" / "solutions").glob("*.ipynb")}
+    assert "run.py" in names and "uv.lock" in names and "pyproject.toml" in names
+
+
+def test_everything_can_be_imported_where_unix_modules_are_missing():
+    program = (
+        "import sys\n"
+        "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios'): sys.modules[name] = None\n"
+        "import helpers.grading.__main__, helpers.grading.grade, helpers.grading.inside\n"
+        "import helpers.grading.release\n"
+        "from helpers.grading import check\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
