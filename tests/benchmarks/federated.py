@@ -201,6 +201,9 @@ def flower(rows):
 
     class Site(NumPyClient):
         def __init__(self, number):
+            # By its module: Ray cannot send a cached function of a program that is run.
+            from tests.benchmarks.federated import flower_site
+
             self.X, self.y = flower_site(number, rows)
 
         def fit(self, parameters, config):
