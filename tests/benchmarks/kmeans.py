@@ -10,8 +10,6 @@ import threading
 import time
 from functools import partial
 
-import dask
-import dask.array as da
 import numpy as np
 import psutil
 from sklearn.cluster import KMeans
@@ -79,27 +77,25 @@ def iterations_against_rows(rows=(100_000, 1_000_000, 10_000_000), iterations=10
     print(f"  cost of a further row, large / small {large / small:.2f}   (linear: 1)")
 
 
-def predict_cpu(client, rows=10_000_000, chunk_rows=1_000_000, repeats=5):
+def predict_cpu(client, rows=10_000_000, repeats=5):
     """CPU seconds of a distributed predict against scikit-learn's over the same chunks."""
-    chunk = blobs(chunk_rows, COLUMNS, K, chunk_rows=chunk_rows, backend="cpu")[0].compute()
-    model = DistributedKMeans(n_clusters=K, random_state=0).fit(chunk)
-    (future,) = client.scatter([chunk], broadcast=True)
-    piece = da.from_delayed(dask.delayed(future), chunk.shape, "f4")
-    # One chunk, many times: what makes the rows does not count.
-    labels = model.predict(da.concatenate([piece] * (rows // chunk_rows)))
-    labels.sum().compute()  # what is imported once does not count
-    plain, ratios = to_sklearn(model), []
-    for _ in range(repeats):
-        before = sum(client.run(time.process_time).values())
-        labels.sum().compute()
-        ours = sum(client.run(time.process_time).values()) - before
-        start = time.process_time()
-        for _ in range(rows // chunk_rows):
-            plain.predict(chunk).sum()
-        ratios.append(ours / (time.process_time() - start))
-    print(f"predict, {rows:,} x {COLUMNS} in chunks of {chunk_rows:,} rows:")
-    print(f"  CPU time, ours / scikit-learn        {statistics.median(ratios):.2f}   "
-          "(goal: at most 1.30)")  # fmt: skip
+    print(f"predict, {rows:,} x {COLUMNS}:")
+    for chunk_rows in (rows // 40, rows // 10, rows // 4):
+        X = data(rows, chunk_rows)
+        chunks = [block.compute() for block in X.blocks.ravel()]
+        model = DistributedKMeans(n_clusters=K, random_state=0).fit(chunks[0])
+        labels, plain, ratios = model.predict(X), to_sklearn(model), []
+        labels.sum().compute()  # what is imported once does not count
+        for _ in range(repeats):
+            before = sum(client.run(time.process_time).values())
+            labels.sum().compute()
+            ours = sum(client.run(time.process_time).values()) - before
+            start = time.process_time()
+            for chunk in chunks:
+                plain.predict(chunk).sum()
+            ratios.append(ours / (time.process_time() - start))
+        print(f"  CPU time, ours / scikit-learn        {statistics.median(ratios):.2f}   "
+              f"(goal: at most 1.30), chunks of {chunk_rows:,} rows")  # fmt: skip
 
 
 def predict_memory(rows=10_000_000, chunk_rows=250_000):
