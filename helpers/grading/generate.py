@@ -87,7 +87,3 @@ def generate(course, check_only=False):
             folder.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
     return changes
-
-
-def _student_text(path):
-    return dumps(canonical(student_copy(nbformat.read(path, 4))))
