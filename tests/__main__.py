@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--deadline", type=float, default=1800, help="seconds, default: 1800")
+    parser.add_argument("--deadline", type=float, default=2100, help="seconds, default: 2100")
     options, others = parser.parse_known_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up there, too
     with tempfile.TemporaryDirectory() as folder:
