@@ -21,7 +21,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.validator import iter_validate
 
-from helpers.grading.notebook import canonical, dumps, merged
+from helpers.grading.handout.notebook import canonical, dumps, merged
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [ROOT / "course", ROOT / "helpers", ROOT / "tests", ROOT / "run.py"]

@@ -54,7 +54,7 @@ def _at_least(least):
 
 
 def _generate(course, check):
-    from helpers.grading.generate import generate
+    from helpers.grading.handout.generate import generate
 
     changes = generate(course, check_only=check)
     print("\n".join(changes) or "The exercises agree with the solutions.")
@@ -62,14 +62,14 @@ def _generate(course, check):
 
 
 def _grade(lessons, **options):
-    from helpers.grading.grade import Options, grade
+    from helpers.grading.grader.grade import Options, grade
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the sandboxes there, too
     return grade(Options(lessons=tuple(lessons), **options))
 
 
 def _release(out, tried):
-    from helpers.grading.release import release
+    from helpers.grading.handout.release import release
 
     return release(out, tried)
 

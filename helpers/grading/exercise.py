@@ -192,9 +192,9 @@ def all_exercises():
     -------
     dict of str to Exercise
     """
-    package = importlib.import_module("helpers.grading")
+    package = importlib.import_module("helpers.grading.lessons")
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[-1].isdigit())
-    modules = [importlib.import_module(f"helpers.grading.{name}") for name in names]
+    modules = [importlib.import_module(f"helpers.grading.lessons.{name}") for name in names]
     return {exercise.id: exercise for module in modules for exercise in module.EXERCISES}
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from helpers.machine import count_gpus, missing_gpu_packages
-from tests import test_lessons
+from tests.course import test_lessons
 from tests.notebook_format import ROOT, read
 
 REPORTS = ROOT / "tests" / "gpu" / "reports"

@@ -7,9 +7,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from helpers.machine import count_gpus
+from tests.course.test_lessons import printed
 from tests.gpu import __main__ as command
 from tests.notebook_format import canonical, dumps
-from tests.test_lessons import printed
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def patched_observers(book):
     book.first("""
 import sys, helpers
 try:
-    from helpers.grading import lesson_01
+    from helpers.grading.lessons import lesson_01
     raise SystemError("LEAK: observers can be imported")
 except ImportError:
     pass
@@ -71,7 +71,7 @@ def patched_observers_when_called(book):
     body = f"""
 import json, sys
 facts = json.loads('{FORGED}')
-for name in ("exercise", "facts", "lesson_01", "inside"):
+for name in ("exercise", "facts", "lessons.lesson_01", "grader.inside"):
     module = sys.modules.get("helpers.grading." + name) or sys.modules["__main__"]
     for tool in ("describe", "observe", "_observe_count"):
         setattr(module, tool, lambda *inputs: facts)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from helpers.grading.exercise import all_exercises
-from helpers.grading.sandbox import protection
+from helpers.grading.grader.sandbox import protection
 from tests.hostile import HOSTILE, SECRET, Book
 from tests.notebook_format import ROOT
 
@@ -142,7 +142,7 @@ def test_honest_submissions_get_the_same_without_hostile_ones(tmp_path, marks):
 
 
 def test_no_process_stays(class_of):
-    words = (SECRET, str(class_of[1]), "helpers.grading.inside")
+    words = (SECRET, str(class_of[1]), "helpers.grading.grader.inside")
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
         assert not any(word in line for word in words), line

@@ -8,10 +8,10 @@ import nbformat
 import pytest
 
 from helpers.grading.exercise import PUBLIC_SEED, all_exercises, check, judge, observe
-from helpers.grading.generate import generate
+from helpers.grading.handout.generate import generate
 from tests.answers import RIGHT, WRONG
 
-COURSE = Path(__file__).parent.parent / "course"
+COURSE = Path(__file__).parents[3] / "course"
 EXERCISES = all_exercises()
 SEEDS = range(10)
 

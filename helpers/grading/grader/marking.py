@@ -6,8 +6,8 @@ import re
 import signal
 import threading
 
-from helpers.grading.cells import defined
 from helpers.grading.exercise import judge
+from helpers.grading.grader.cells import defined
 
 JUDGING = 20  # seconds for one judge; honest facts take milliseconds
 KEPT = 20_000  # characters of facts that are kept for an appeal
@@ -42,7 +42,7 @@ def row_of(exercise, observation, seed, cells=(), errors=()):
     Examples
     --------
     >>> from helpers.grading.exercise import find_exercise
-    >>> from helpers.grading.observing import Observation
+    >>> from helpers.grading.grader.visit import Observation
     >>> row_of(find_exercise("00.1"), Observation(happened="timed out"), 0)["status"]
     'timed out'
     """

@@ -1,13 +1,11 @@
 """The grading engine: states, points, hints, facts, and the students' copies."""
 
 import json
-import subprocess
 import sys
 
 import dask
 import dask.array as da
 import dask.dataframe as dd
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,11 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.grading import check
-from helpers.grading.__main__ import main
 from helpers.grading.exercise import Check, Exercise, judge, observe
 from helpers.grading.facts import close, describe
-from helpers.grading.generate import generate, student_copy
-from tests.notebook_format import ROOT
 
 
 def observe_double(function, seed):
@@ -211,67 +206,3 @@ def test_everything_is_close_to_itself(values):
 )
 def test_what_differs_is_not_close(value, expected):
     assert not close(value, expected)
-
-
-SOLVED = '''def double(n):
-    """Double it."""
-    ### BEGIN SOLUTION
-    two = 2
-    return two * n
-    ### END SOLUTION
-'''
-
-
-def notebook(*sources):
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in sources])
-
-
-def test_the_students_copy_has_no_solution_and_no_output():
-    solved = notebook(SOLVED, 'check("99.1")')
-    solved.cells[1].outputs = [nbformat.v4.new_output("stream", text="right")]
-    copy = student_copy(solved)
-    assert copy.cells[0].source == 'def double(n):\n    """Double it."""\n    ...\n'
-    assert copy.cells[1].outputs == [] and solved.cells[1].outputs != []
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "### BEGIN SOLUTION\nx = 1",
-        "x = 1\n### END SOLUTION",
-        "a\n### END SOLUTION\n### BEGIN SOLUTION",
-    ],
-)
-def test_a_solution_that_does_not_close_is_refused(source):
-    with pytest.raises(ValueError, match="cell 0: a solution begins or ends alone"):
-        student_copy(notebook(source))
-
-
-def test_generating_is_repeatable_and_a_change_is_seen(tmp_path):
-    (tmp_path / "solutions").mkdir()
-    nbformat.write(notebook(SOLVED), tmp_path / "solutions" / "99_test.ipynb")
-    assert "99_test.ipynb" in generate(tmp_path, check_only=True)[0]
-    assert not (tmp_path / "exercises").exists()
-    generate(tmp_path)
-    made = tmp_path / "exercises" / "99_test.ipynb"
-    first = made.read_bytes()
-    assert b"two" not in first and generate(tmp_path) == [] and made.read_bytes() == first
-    made.write_text(made.read_text().replace("...", "return 4"))
-    (tmp_path / "exercises" / "98_old.ipynb").write_text("{}")
-    assert len(generate(tmp_path, check_only=True)) == 2
-
-
-@pytest.mark.parametrize(
-    "arguments, code", [(["generate", "nowhere"], "no notebook in"), (["nonsense"], 2), ([], 2)]
-)
-def test_the_command_line_refuses_with_a_message(arguments, code, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    said = str(stopped.value.code) + capsys.readouterr().err
-    assert str(code) in said and len(said) > 20
-
-
-def test_the_command_compares_the_course_with_its_solutions():
-    command = [sys.executable, "-m", "helpers.grading", "generate", "--check"]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert (run.returncode, run.stdout.strip()) == (0, "The exercises agree with the solutions.")

@@ -1,8 +1,8 @@
 """What runs where a submission runs: its cells first, then one exercise at a time.
 
-``python -m helpers.grading.inside FD ALONE`` reads messages from standard input and answers on FD,
-one JSON value a line. ALONE is 1 if no other process is in its process namespace. Students' code
-runs in this same process, so whatever this module says is a claim and not a proof; the grader
+``python -m helpers.grading.grader.inside FD ALONE`` reads messages from standard input and answers
+on FD, one JSON value a line. ALONE is 1 if no other process is in its process namespace. Students'
+code runs in this same process, so whatever this module says is a claim and not a proof; the grader
 judges it by values that never come here.
 """
 
@@ -51,7 +51,7 @@ class Kernel:
 
     def prepare(self, lesson):
         """Import what the lesson's exercises need, before any code of a student can."""
-        module = importlib.import_module(f"helpers.grading.lesson_{lesson}")
+        module = importlib.import_module(f"helpers.grading.lessons.lesson_{lesson}")
         for name in {name for each in _own_modules().values() for name in _imported(each)}:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)

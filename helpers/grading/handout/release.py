@@ -14,11 +14,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from helpers.grading.generate import MARK, generate
+from helpers.grading.handout.generate import MARK, generate
 
 TOP = ("README.md", "LICENSE", "run.py", "pyproject.toml", "uv.lock", "environment.yml")
-GRADER = ("__main__", "generate", "grade", "inside", "marking", "observers", "observing", "release")
-GRADER += ("report", "sandbox", "submissions", "cells", "notebook")
 NAME = "scale-out-ml-course"  # folder in the zip
 DAY = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: the same content gives the same bytes
 
@@ -79,7 +77,8 @@ def released_files(root):
     paths = [root / name for name in TOP if (root / name).exists()]
     paths += [*course.glob("[0-9]*.ipynb"), *(course / "exercises").glob("[0-9]*.ipynb")]
     paths += [*(root / "images").glob("*.*"), *(root / "helpers").glob("*.py")]
-    paths += [path for path in grading.glob("*.py") if path.stem not in GRADER]
+    paths += [path for path in grading.glob("*.py") if path.name != "__main__.py"]
+    paths += (grading / "lessons").glob("*.py")
     return sorted(path.relative_to(root).as_posix() for path in paths)
 
 

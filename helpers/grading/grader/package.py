@@ -11,8 +11,8 @@ from pathlib import Path
 
 import helpers
 
-# What the exercises' observers need of helpers.grading, besides the lessons.
-KEPT = ("__init__", "cells", "exercise", "facts", "inside", "workers")
+# What a submission's process needs of the instructor's wing; nothing of the author's is there.
+KEPT = ("__init__.py", "cells.py", "inside.py")
 
 
 def copy_without_judges(folder):
@@ -29,15 +29,15 @@ def copy_without_judges(folder):
     """
     source, target = Path(helpers.__file__).parent, Path(folder) / "helpers"
     shutil.rmtree(target, ignore_errors=True)
-    (target / "grading").mkdir(parents=True)
-    for path in source.glob("*.py"):
-        shutil.copy2(path, target)
-    for path in (source / "grading").glob("*.py"):
-        if path.stem in KEPT:
-            shutil.copy2(path, target / "grading")
-        elif path.stem.startswith("lesson_"):
-            text = without_judges(path.read_text(encoding="utf-8"))
-            (target / "grading" / path.name).write_text(text, encoding="utf-8")
+    for wing in ("grading/lessons", "grading/grader"):
+        (target / wing).mkdir(parents=True)
+    paths = [*source.glob("*.py"), *(source / "grading").glob("*.py")]
+    paths += [source / "grading" / "grader" / name for name in KEPT]
+    for path in paths:
+        shutil.copy2(path, target / path.relative_to(source))
+    for path in (source / "grading" / "lessons").glob("*.py"):
+        text = without_judges(path.read_text(encoding="utf-8"))
+        (target / path.relative_to(source)).write_text(text, encoding="utf-8")
     compileall.compile_dir(target, quiet=2)
     return target
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from helpers.grading.cells import LEVELS, reduced
-from helpers.grading.marking import plain
-from helpers.grading.sandbox import Ended, TimedOut, how_it_ended
+from helpers.grading.grader.cells import LEVELS, reduced
+from helpers.grading.grader.marking import plain
+from helpers.grading.grader.sandbox import Ended, TimedOut, how_it_ended
 
 START = 120  # seconds for the imports before any code of a student
 GRACE = 5  # seconds more than those that the program inside counts itself

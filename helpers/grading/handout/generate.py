@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers.grading.notebook import canonical, dumps
+from helpers.grading.handout.notebook import canonical, dumps
 
 SOLUTION = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION[ \t]*\n.*?^[ \t]*### END SOLUTION[ \t]*$",

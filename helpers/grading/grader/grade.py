@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.data import cache_folder
-from helpers.grading import sandbox
-from helpers.grading.cells import read_cells
 from helpers.grading.exercise import all_exercises
-from helpers.grading.marking import plain, row_of, suspicious
-from helpers.grading.observers import copy_without_judges
-from helpers.grading.observing import CannotStart, Observation, Visit
-from helpers.grading.report import write_reports
-from helpers.grading.submissions import Found, Student, Submission, find, sort_out
+from helpers.grading.grader import sandbox
+from helpers.grading.grader.cells import read_cells
+from helpers.grading.grader.marking import plain, row_of, suspicious
+from helpers.grading.grader.package import copy_without_judges
+from helpers.grading.grader.report import write_reports
+from helpers.grading.grader.submissions import Found, Student, Submission, find, sort_out
+from helpers.grading.grader.visit import CannotStart, Observation, Visit
 
 
 class Refused(RuntimeError):
@@ -149,7 +149,7 @@ class _Run:
         if self.stopped:
             raise CannotStart("stopped")
         options, data, runs = self.options, cache_folder(), self.work / "runs"
-        inside, memory = "helpers.grading.inside", options.memory
+        inside, memory = "helpers.grading.grader.inside", options.memory
         with sandbox.Sandbox(inside, self.package, runs, data, memory, self.protected) as box:
             self.open.add(box)
             try:
@@ -277,7 +277,7 @@ def _settings(options, package):
     """Settings of this run; a resumed one goes on with those of the run before."""
     path = options.out / "grading.json"
     digest = hashlib.sha256()
-    for source in sorted([*package.rglob("*.py"), *Path(__file__).parent.glob("*.py")]):
+    for source in sorted([*package.rglob("*.py"), *Path(__file__).parents[1].rglob("*.py")]):
         digest.update(source.read_bytes())
     now = {"timeout": options.timeout, "memory": options.memory, "program": digest.hexdigest()}
     seed = options.seed

@@ -21,8 +21,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helpers.grading import cells
-from helpers.grading.cells import Cells, NotANotebook, defined, read_cells
+from helpers.grading.grader import cells
+from helpers.grading.grader.cells import Cells, NotANotebook, defined, read_cells
 
 SMALL = 4 * 2**20  # bytes that the grader parses itself; more goes to a process of its own
 LARGEST = 512 * 2**20  # bytes of a notebook

@@ -10,23 +10,20 @@ import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 
 import psutil
 import pytest
 
-from helpers.grading import release as releasing
 from helpers.grading.__main__ import main
-from helpers.grading.cells import NotANotebook, defined, read_cells, reduced
 from helpers.grading.exercise import Check, Exercise, all_exercises
 from helpers.grading.exercise import observe as observe_here
-from helpers.grading.generate import generate
-from helpers.grading.marking import row_of
-from helpers.grading.observers import copy_without_judges, without_judges
-from helpers.grading.observing import CannotStart, Observation, Visit
-from helpers.grading.report import canvas, feedback, grades, moodle, summary, write_reports
-from helpers.grading.sandbox import Ended, Sandbox, TimedOut, protection
-from helpers.grading.submissions import Found, find, lesson_of, sort_out
+from helpers.grading.grader.cells import NotANotebook, defined, read_cells, reduced
+from helpers.grading.grader.marking import row_of
+from helpers.grading.grader.package import copy_without_judges, without_judges
+from helpers.grading.grader.report import canvas, feedback, grades, moodle, summary, write_reports
+from helpers.grading.grader.sandbox import Ended, Sandbox, TimedOut, protection
+from helpers.grading.grader.submissions import Found, find, lesson_of, sort_out
+from helpers.grading.grader.visit import CannotStart, Observation, Visit
 from tests.hostile import Book
 from tests.notebook_format import ROOT
 
@@ -392,9 +389,11 @@ def test_less_and_less_of_a_cell_is_left():
 
 @pytest.mark.parametrize("lesson", sorted({id[:2] for id in EXERCISES}))
 def test_what_runs_with_students_has_no_judge(lesson):
-    source = (ROOT / "helpers" / "grading" / f"lesson_{lesson}.py").read_text(encoding="utf-8")
+    source = (ROOT / "helpers" / "grading" / "lessons" / f"lesson_{lesson}.py").read_text(
+        encoding="utf-8"
+    )
     text = without_judges(source)
-    names = {"__name__": f"helpers.grading.lesson_{lesson}"}
+    names = {"__name__": f"helpers.grading.lessons.lesson_{lesson}"}
     exec(compile(text, lesson, "exec"), names)
     judges = [EXERCISES[id].judge.__name__ for id in EXERCISES if id[:2] == lesson]
     assert not [name for name in judges if name in text]
@@ -404,7 +403,7 @@ def test_what_runs_with_students_has_no_judge(lesson):
 
 
 def test_observers_without_judges_observe_the_same():
-    source = (ROOT / "helpers" / "grading" / "lesson_03.py").read_text(encoding="utf-8")
+    source = (ROOT / "helpers" / "grading" / "lessons" / "lesson_03.py").read_text(encoding="utf-8")
     names = {"__name__": "alone"}
     exec(without_judges(source), names)
     for exercise in names["EXERCISES"][:2]:
@@ -440,7 +439,7 @@ def lenient_judge(facts, seed):
     ],
 )
 def test_what_happened_is_never_an_honest_looking_0(judge, observation, status, monkeypatch):
-    monkeypatch.setattr("helpers.grading.marking.JUDGING", 0.2)
+    monkeypatch.setattr("helpers.grading.grader.marking.JUDGING", 0.2)
     exercise = Exercise("99.1", "double", 2, None, judge)
     row = row_of(exercise, observation, 0, ["x", "def double(:"], {1: "SyntaxError: bad"})
     assert (row["status"], row["points"], row["of"]) == (status, 0, 2)
@@ -510,9 +509,9 @@ def test_a_cell_that_ends_the_process_is_run_with_less_of_it():
 
 
 def test_a_program_that_does_not_read_does_not_stop_the_grader(tmp_path, monkeypatch):
-    monkeypatch.setattr("helpers.grading.sandbox.READING", 1)
+    monkeypatch.setattr("helpers.grading.grader.sandbox.READING", 1)
     package = copy_without_judges(tmp_path)
-    with Sandbox("helpers.grading.inside", package, tmp_path, tmp_path, 2, works) as box:
+    with Sandbox("helpers.grading.grader.inside", package, tmp_path, tmp_path, 2, works) as box:
         box.send({"do": "prepare", "lesson": "01"})
         assert box.receive(60) == {"ready": "01"}
         box.send({"do": "run", "cell": 0, "source": "import time; time.sleep(1000)"})
@@ -553,67 +552,12 @@ def test_what_students_wrote_is_text_in_every_report():
         assert "'=cmd()" in text and "\n=cmd" not in text
 
 
-# The students' release
-
-
-@pytest.fixture
-def small_course(tmp_path):
-    """The course with one lesson only."""
-    root = tmp_path / "course-folder"
-    shutil.copytree(ROOT / "helpers", root / "helpers", ignore=shutil.ignore_patterns("__pyc*"))
-    for folder in ("", "solutions", "exercises"):
-        (root / "course" / folder).mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "course" / folder / "01_rapids_basics.ipynb", root / "course" / folder)
-    shutil.copy(ROOT / "README.md", root)
-    return root
-
-
-def test_the_release_runs_and_is_the_same_every_time(small_course, tmp_path):
-    said = []
-    releasing.release(tmp_path / "a.zip", root=small_course, show=said.append)
-    assert "01_rapids_basics.ipynb runs, 5 checks say: not attempted" in said
-    os.utime(small_course / "README.md")
-    releasing.release(tmp_path / "b.zip", tried=False, root=small_course, show=said.append)
-    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    releasing.release(tmp_path / "c", tried=False, root=small_course, show=said.append)
-    names = {path.relative_to(tmp_path / "c").as_posix() for path in (tmp_path / "c").rglob("*.*")}
-    assert {"README.md", "course/01_rapids_basics.ipynb", "helpers/kmeans.py"} < names
-    assert "course/exercises/01_rapids_basics.ipynb" in names
-    assert not [name for name in names if "solutions" in name or "tests" in name]
-    assert "helpers/grading/lesson_01.py" in names and "helpers/grading/grade.py" not in names
-
-
-def test_a_release_that_does_not_run_or_differs_is_refused(small_course, tmp_path):
-    solution = small_course / "course" / "solutions" / "01_rapids_basics.ipynb"
-    text = solution.read_text(encoding="utf-8")
-    solution.write_text(text.replace("import get_backend", "import no_such_name, get_backend"))
-    with pytest.raises(ValueError, match="generate"):
-        releasing.release(tmp_path / "a.zip", root=small_course)
-    generate(small_course / "course")
-    with pytest.raises(ValueError, match="does not run in the release: (.|\n)*no_such_name"):
-        releasing.release(tmp_path / "a.zip", root=small_course)
-    assert not (tmp_path / "a.zip").exists()
-    lesson = small_course / "course" / "01_rapids_basics.ipynb"
-    lesson.write_text(lesson.read_text(encoding="utf-8") + "### BEGIN SOLUTION")
-    with pytest.raises(ValueError, match="01_rapids_basics.ipynb holds a solution"):
-        releasing.release(tmp_path / "a.zip", root=small_course)
-    with pytest.raises(FileExistsError):
-        releasing.release(small_course, root=small_course)
-
-
-def test_the_real_release_holds_every_lesson_and_no_solution():
-    names = releasing.released_files(ROOT)
-    lessons = {Path(name).stem for name in names if name.startswith("course/exercises/")}
-    assert lessons == {path.stem for path in (ROOT / "course" / "solutions").glob("*.ipynb")}
-    assert "run.py" in names and "uv.lock" in names and "pyproject.toml" in names
-
-
 def test_everything_can_be_imported_where_unix_modules_are_missing():
     program = (
         "import sys\n"
         "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios'): sys.modules[name] = None\n"
-        "import helpers.grading.__main__, helpers.grading.grade, helpers.grading.inside\n"
-        "import helpers.grading.release\n"
+        "import helpers.grading.__main__, helpers.grading.handout.release\n"
+        "import helpers.grading.grader.grade, helpers.grading.grader.inside\n"
         "from helpers.grading import check\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
