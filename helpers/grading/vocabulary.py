@@ -46,6 +46,11 @@ class Facts:
         value = self.raw.get(name)
         return value if type(value) is type(default) else default
 
+    def each(self, name, count):
+        """Return the facts in the list under a name, as many as asked for; missing ones empty."""
+        found = [Facts(item) for item in self.get(name, [])[:count]]
+        return found + [Facts(None)] * (count - len(found))
+
     @property
     def kind(self):
         """Type of the described value, as text."""
