@@ -110,11 +110,8 @@ def _observe_weighted_sums(function, seed):
     to_device = current_backend().to_device
     answer = describe(function(to_device(X), to_device(weights), to_device(labels), k))
     X, weights = np.array([[1], [5]], "float32"), np.array([1, 3], "float32")
-    labels = to_device(np.array([0, 0]))
-    return {
-        "answer": answer,
-        "example": describe(function(to_device(X), to_device(weights), labels, 2)),
-    }
+    X, weights, labels = map(to_device, (X, weights, np.array([0, 0])))
+    return {"answer": answer, "example": describe(function(X, weights, labels, 2))}
 
 
 def _judge_weighted_sums(facts, seed):
