@@ -70,7 +70,7 @@ def _observe_total_threads(function, seed):
 
 def _judge_total_threads(facts, seed):
     facts = Facts(facts)
-    answer, threads = facts["answer"], facts.get("threads", [0])
+    answer, threads = facts["answer"], facts.list_of("threads", int) or [0]
     kinds = {
         "dict": "client.nthreads() is a dict, worker → threads: add its values up.",
         "list": "That is one number per worker: add them up.",
@@ -300,8 +300,8 @@ def _observe_results_per_worker(function, seed):
 
 def _judge_results_per_worker(facts, seed):
     facts = Facts(facts)
-    answer, given, slow = facts["answer"], set(facts.get("keys", [])), facts.get("slow", "")
-    held = {worker: set(keys) for worker, keys in facts.get("held", {}).items()}
+    answer, given, slow = facts["answer"], set(facts.list_of("keys", str)), facts.get("slow", "")
+    held = {worker: set(facts["held"].list_of(worker, str)) for worker in facts["held"].raw}
     which = "Give each address a whole number: how many results, not which."
     yield returns(1, answer, "dict", "a dict, address → whole number", of="int", dict=which)
     counts = answer.mapping
@@ -321,7 +321,10 @@ def _judge_results_per_worker(facts, seed):
     elif sum(counts.values()) == len(given):
         hint = "A result can be on several workers: it counts for each of them."
     right = Check(2, "counts the given results on each worker", counts == expected, hint)
-    yield with_example(right, sum(v or 0 for v in facts["example"].mapping.values()) == 3)
+    example = returns(0, facts["example"], "dict", "a dict", of="int")
+    yield with_example(
+        right, example.holds and sum(item.value for item in facts["example"].items) == 3
+    )
 
 
 EXERCISES = [

@@ -249,7 +249,7 @@ def _judge_read(facts, seed):
         hint = "The rows are right, but each file should be one partition."
     elif all(reordered(data[name], expected[name]) for name in columns):
         hint = "The rows are right, their order is not: read the files in the order of paths."
-    elif set(data["month"]) > set(expected["month"]):
+    elif {str(month) for month in data["month"]} > {str(month) for month in expected["month"]}:
         hint = "Rows of a file that is not in `paths` are there: do not read the whole folder."
     holds = same and result.get("npartitions", 0) == len(tables)
     yield Check(1, "has every row, one partition per file", holds, hint)
@@ -307,7 +307,7 @@ def _judge_balance(facts, seed):
     same = numbers == expected and close(delays, table["arr_delay"].tolist())
     yield Check(1, "keeps the order of the rows", same, hint)
 
-    sizes = [n for n in result.get("sizes", []) if isinstance(n, int)]
+    sizes = result.list_of("sizes", int)
     largest, pieces = max(sizes, default=LIMIT + 1), -(-len(tables[0]) // LIMIT)
     hint = "A partition has more rows than allowed."
     if largest >= len(tables[0]):
@@ -323,7 +323,7 @@ def _judge_balance(facts, seed):
     right = Check(1, "keeps every partition within the limit", largest <= LIMIT, hint)
     example = facts["example"]
     right_example = example.columns.get("number") == [1, 2, 3, 4, 5, 6]
-    yield with_example(right, right_example and max(example.get("sizes", [9])) <= 2)
+    yield with_example(right, right_example and max(example.list_of("sizes", int), default=9) <= 2)
     hint = "There are far more partitions than needed: each one costs the scheduler time."
     yield Check(1, "makes no crumbs", len(sizes) <= len(tables) * pieces, hint)
     hint = "ask for the sizes only, and let Dask cut the partitions where they are."
@@ -365,7 +365,7 @@ def _pinned(function, client, tables, homes):
 
 def _judge_pin(facts, seed):
     (tables, homes), facts = _months_and_homes(seed), Facts(facts)
-    result, where = facts["result"], facts.get("homes", [])
+    result, where = facts["result"], facts.list_of("homes", list)
     kinds = {"future": "That is one future: send every table on its own."}
     if result.kinds == {"table"}:
         kinds["list"] = (
@@ -380,13 +380,12 @@ def _judge_pin(facts, seed):
     hint = "A future does not hold its table: future i belongs to table i."
     yield Check(1, "each future holds its table", close(found, expected), hint)
 
-    where = [held if isinstance(held, list) else [] for held in where]
     hint = "Some tables are not on the worker that was asked for."
     if any(len(held) > 1 for held in where):
         hint = "A table is in several places: it shall be on one worker only."
     elif len({str(held) for held in where}) == 1:
         hint = "All tables are on one worker: each has a home of its own."
-    elif where[0] != where[1]:
+    elif where[:1] != where[1:2]:
         hint = "The workers took turns: name the one worker of each table, table by table."
     right = where == [[home] for home in homes]
     right = Check(1, "each table is on its own worker only", right, hint)
