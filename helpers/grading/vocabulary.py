@@ -13,6 +13,7 @@ PLANS = {"delayed", "dask array", "dask series", "dask table"}
 NOTHING = "Nothing came back: end the function with return."
 SOMETIMES = "For some inputs nothing came back: let every way through the function return."
 PROMISE = "That is one future, a promise: .result() waits for what it promises."
+EXAMPLE = "The example in the docstring comes out otherwise: run it, and compare."
 PROMISES = "Those are futures, promises of results: client.gather waits and brings them here."
 
 
@@ -194,6 +195,17 @@ def named(value, mistakes, other, same=close):
     'Those are twice as many.'
     """
     return next((hint for hint, wrong in mistakes.items() if same(value, wrong)), other)
+
+
+def with_example(check, holds):
+    """The check, which fails, too, if the docstring's example does not come out right.
+
+    Examples
+    --------
+    >>> with_example(Check(2, "the shares", True, ""), holds=False).hint
+    'The example in the docstring comes out otherwise: run it, and compare.'
+    """
+    return check if holds or not check.holds else check._replace(holds=False, hint=EXAMPLE)
 
 
 def reordered(values, expected):
