@@ -309,6 +309,7 @@ def _streams(seed):
         "exactly": (steps, 0.125, 4),
         "start": (first, 0.2, 4),
         "long": (turned, 0.2, 10),
+        "slow": (np.linspace(0.2, 0.6, fall + 11), 0.3035, 4),
         "example": (np.array([0.5, 0.5, 0.25, 0.25, 0.75, 0.75]), 0.25, 2),
     }
     return mixed(rng, cases)
