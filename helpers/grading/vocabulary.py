@@ -9,6 +9,7 @@ import numpy as np
 from helpers.grading.exercise import Check
 from helpers.grading.facts import close
 
+PLAIN = {"bool", "int", "float", "str"}
 PLANS = {"delayed", "dask array", "dask series", "dask table"}
 NOTHING = "Nothing came back: end the function with return."
 SOMETIMES = "For some inputs nothing came back: let every way through the function return."
@@ -46,6 +47,15 @@ class Facts:
         value = self.raw.get(name)
         return value if type(value) is type(default) else default
 
+    def list_of(self, name, kind):
+        """Return those items of the list under a name that have this type."""
+        return [item for item in self.get(name, []) if type(item) is kind]
+
+    def each(self, name, count):
+        """Return the facts in the list under a name, as many as asked for; missing ones empty."""
+        found = [Facts(item) for item in self.get(name, [])[:count]]
+        return found + [Facts(None)] * (count - len(found))
+
     @property
     def kind(self):
         """Type of the described value, as text."""
@@ -53,8 +63,10 @@ class Facts:
 
     @property
     def value(self):
-        """A number, a text, a truth value; None for all else."""
+        """A number, a text, a truth value; None for all else, and for what no float can hold."""
         value = self.raw.get("value")
+        if isinstance(value, int) and abs(value) > 1e300:
+            return None
         return value if isinstance(value, bool | int | float | str) else None
 
     @property
@@ -150,10 +162,15 @@ def returns(points, answer, kind, what, *, of=None, shape=None, title=None, **hi
 
 
 def _is_of(answer, kind, of, shape):
-    """Whether an answer has the right kind, kinds of items and shape."""
+    """Whether an answer has the right kind, kinds of items and shape, and values to match."""
     of = (of,) if isinstance(of, str) else of
-    items = of is None or (bool(answer.items) and answer.kinds <= set(of))
-    return answer.kind in kind and items and (shape is None or answer.shape == tuple(shape))
+    items = of is None or (
+        bool(answer.items) and all(_is_of(item, of, None, None) for item in answer.items)
+    )
+    plain = answer.kind not in PLAIN or type(answer.value).__name__ == answer.kind
+    filled = answer.kind != "array" or answer.array is not None
+    shaped = shape is None or answer.shape == tuple(shape)
+    return answer.kind in kind and items and plain and filled and shaped
 
 
 def _say(answer, kind, what, hints):

@@ -6,7 +6,7 @@ import numpy as np
 
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import describe
-from helpers.grading.vocabulary import Facts, named, reordered, returns, with_example
+from helpers.grading.vocabulary import Facts, reordered, returns, with_example
 from helpers.grading.workers import workers_here
 
 # Tools
@@ -70,22 +70,19 @@ def _observe_total_threads(function, seed):
 
 def _judge_total_threads(facts, seed):
     facts = Facts(facts)
-    answer, threads = facts["answer"], facts.get("threads", [0])
-    yield returns(
-        1,
-        [answer, facts["example"]],
-        "int",
-        "a whole number",
-        dict="client.nthreads() is a dict, worker → threads: add its values up.",
-        list="That is one number per worker: add them up.",
-    )
+    answer, threads = facts["answer"], facts.list_of("threads", int) or [0]
+    kinds = {
+        "dict": "client.nthreads() is a dict, worker → threads: add its values up.",
+        "list": "That is one number per worker: add them up.",
+    }
+    yield returns(1, [answer, facts["example"]], "int", "a whole number", **kinds)
     mistakes = {
-        "That is the number of workers. A worker may have several threads.": len(threads),
-        "Those are the threads of one worker: add up those of all.": max(threads),
-        "The workers differ: add up each one's own threads.": len(threads) * threads[0],
+        len(threads): "That is the number of workers. A worker may have several threads.",
+        max(threads): "Those are the threads of one worker: add up those of all.",
+        len(threads) * threads[0]: "The workers differ: add up each one's own threads.",
     }
     hint = "Ask the client for the threads of each worker, and add them up."
-    hint = named(answer.value, mistakes, hint)
+    hint = mistakes.get(answer.value, hint)
     right = Check(2, "counts the threads of all workers", answer.value == sum(threads), hint)
     yield with_example(right, facts["example"].value == 2)
 
@@ -245,14 +242,13 @@ def _observe_which_world(function, seed):
 
 
 def _judge_which_world(facts, seed):
-    answers = [Facts(answer) for answer in Facts(facts).get("answers", [])]
     kinds, expected = [kind for kind, _ in _hosts(seed)], ONE_NODE | ALIKE | UNLIKE
+    answers = Facts(facts).each("answers", len(kinds))
     said = [str(answer.value) for answer in answers]
     what = f"one of the texts {', '.join(WORLDS)}, in capital letters"
     title = "always names one of the four worlds"
-    named_all = len(said) == len(kinds) and all(name in WORLDS for name in said)
     kind = returns(1, answers, "str", what, title=title)
-    yield kind if not kind.holds else Check(1, title, named_all, f"Return {what}.")
+    yield kind if not kind.holds else Check(1, title, set(said) <= set(WORLDS), f"Return {what}.")
 
     wrong = {kind: name for kind, name in zip(kinds, said, strict=True) if name != expected[kind]}
     hint = "One node with one worker is a single GPU; with more workers it is several GPUs."
@@ -304,16 +300,10 @@ def _observe_results_per_worker(function, seed):
 
 def _judge_results_per_worker(facts, seed):
     facts = Facts(facts)
-    answer, given, slow = facts["answer"], set(facts.get("keys", [])), facts.get("slow", "")
-    held = {worker: set(keys) for worker, keys in facts.get("held", {}).items()}
-    yield returns(
-        1,
-        answer,
-        "dict",
-        "a dict, address → whole number",
-        of="int",
-        dict="Give each address a whole number: how many results, not which.",
-    )
+    answer, given, slow = facts["answer"], set(facts.list_of("keys", str)), facts.get("slow", "")
+    held = {worker: set(facts["held"].list_of(worker, str)) for worker in facts["held"].raw}
+    which = "Give each address a whole number: how many results, not which."
+    yield returns(1, answer, "dict", "a dict, address → whole number", of="int", dict=which)
     counts = answer.mapping
     hint = "The keys are the addresses of the workers, as client.nthreads() has them."
     if counts.keys() < held.keys():
@@ -331,7 +321,10 @@ def _judge_results_per_worker(facts, seed):
     elif sum(counts.values()) == len(given):
         hint = "A result can be on several workers: it counts for each of them."
     right = Check(2, "counts the given results on each worker", counts == expected, hint)
-    yield with_example(right, sum(v or 0 for v in facts["example"].mapping.values()) == 3)
+    example = returns(0, facts["example"], "dict", "a dict", of="int")
+    yield with_example(
+        right, example.holds and sum(item.value for item in facts["example"].items) == 3
+    )
 
 
 EXERCISES = [
