@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import reduce
 
 import dask
 import numpy as np
@@ -93,6 +94,11 @@ def all_classes(blocks):
     for labels in blocks:
         everything = np.append(everything, labels)
     return np.unique(everything).tolist()
+
+
+@right("07.1")
+def all_classes(blocks):
+    return reduce(np.union1d, blocks).tolist()
 
 
 @right("07.1")
@@ -372,6 +378,17 @@ def in_passes(model, X, y, classes, block_rows, n_passes, seed):
         for number in rng.permutation(-(-len(X) // block_rows)):
             rows = range(number * block_rows, min((number + 1) * block_rows, len(X)))
             model.partial_fit(X[rows], y[rows], classes=classes)
+    return model
+
+
+@right("07.3")
+def train_from_file(model, X, y, classes, block_rows, n_passes, seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(n_passes):
+        for number in rng.permutation(-(-len(X) // block_rows)):
+            rows = slice(number * block_rows, (number + 1) * block_rows)
+            block = np.asarray(X[rows], "float64"), y[rows].astype(int)
+            model.partial_fit(*block, classes=np.array(classes))
     return model
 
 

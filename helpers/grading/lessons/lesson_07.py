@@ -162,7 +162,7 @@ def _judge_all_classes(facts, seed):
     right = Check(2, "every label of the stream, once, sorted", values == expected, hint)
     yield with_example(right, facts["example"].values == [-1, 5])
     hint = "Several blocks were in memory at a time: take what you need and let each block go."
-    alone = facts.get("alive", 9) <= 2
+    alone = facts.get("alive", 9) <= 3  # the last one, the next, and what a loop still holds
     if alone:
         hint = "The labels of many blocks were in memory at a time: keep each label once."
     # A list of a block's labels has some 40 bytes for each.
@@ -274,7 +274,8 @@ def _observe_train_from_file(function, seed):
         del mapped, values  # Windows keeps a file that is mapped
     small = SGDClassifier(random_state=0)
     call = lambda: function(small, *_few_rows(), [0, 1], block_rows=3, n_passes=2, seed=0)  # noqa: E731
-    return facts | {"example": attempt(call).get("value") is small and _coef(small)}
+    learned = float(getattr(small, "t_", 0)) if attempt(call).get("value") is small else 0.0
+    return facts | {"example": learned}
 
 
 def _judge_train_from_file(facts, seed):
@@ -323,15 +324,13 @@ def _judge_train_from_file(facts, seed):
     elif seen[0] != orders[0]:
         hint = "The order does not come from permutation of a generator with this seed."
     right = Check(1, "a new order for each pass, from the seed", seen == orders, hint)
-    few_rows = [slice(start, start + 3) for start in (0, 3, 6)]
-    small = _learned(SGDClassifier(random_state=0), *_few_rows(), few_rows, _orders(0, 3, 2))
-    yield with_example(right, close(facts.get("example", []), _coef(small)))
+    yield with_example(right, facts.get("example", 0.0) == 1 + 7 * 2)  # so scikit-learn counts rows
     hint = "More than a block was in memory at a time: X and y are files, so take a block's rows."
     few = facts.get("bytes", 10**9) < 6 * block_rows * X[0].nbytes
     yield Check(1, "has one block in memory at a time", few, hint)
     oracle = _learned(_new(), X, y, [slice(a, b + 1) for [[a, b]] in whole], orders)
     hint = "Rows and labels of a block do not belong together."
-    same = close(facts.get("coef", []), _coef(oracle))
+    same = close(facts.get("coef", []), _coef(oracle), rtol=1e-3, atol=1e-4)
     yield Check(0, "the coefficients are those of these blocks", same, hint)
 
 
