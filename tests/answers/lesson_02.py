@@ -90,73 +90,96 @@ def means(ddf):
 
 
 @wrong("02.2", points=0, hint="a plan and not yet a number")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return ddf["arr_delay"].mean()
 
 
 @wrong("02.2", points=0, hint="That is a series")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return ddf["arr_delay"].map_partitions(lambda part: part.mean(), meta=("m", "f8")).compute()
 
 
 @wrong("02.2", points=1, hint="may hold no delay at all")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(np.mean(means(ddf)))
 
 
 @wrong("02.2", points=2, hint="A mean of means")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(np.nanmean(means(ddf)))
 
 
 @wrong("02.2", points=2, hint="A mean of means")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(np.mean(np.nan_to_num(means(ddf))))
 
 
 @wrong("02.2", points=2, hint="Divided by all rows")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(ddf["arr_delay"].sum().compute()) / len(ddf)
 
 
 @wrong("02.2", points=2, hint="Weighed by rows")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     rows = ddf.map_partitions(len).compute()
     return float((np.nan_to_num(means(ddf)) * rows).sum() / rows.sum())
 
 
 @wrong("02.2", points=2, hint="one partition only")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(ddf.partitions[0]["arr_delay"].mean().compute())
 
 
 @wrong("02.2", points=2, hint="That is the total")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(ddf["arr_delay"].sum().compute())
 
 
-@wrong("02.2", points=4, hint="came to this process")
-def mean_delay(ddf):
+@wrong("02.2", points=4, hint="Rows came to this process")
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(ddf.compute()["arr_delay"].mean())
 
 
-@wrong("02.2", points=4, hint="came to this process")
-def mean_delay(ddf):
+@wrong("02.2", points=4, hint="Rows came to this process")
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     delays = [part["arr_delay"].dropna().compute() for part in ddf.partitions]
     return float(sum(delay.sum() for delay in delays) / sum(map(len, delays)))
 
 
 @right("02.2")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(ddf["arr_delay"].mean().compute())
 
 
 @right("02.2")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     delays = [delayed(lambda part: part["arr_delay"].dropna())(part) for part in ddf.to_delayed()]
     total = delayed(sum)([delayed(lambda delay: float(delay.sum()))(delay) for delay in delays])
     count = delayed(sum)([delayed(len)(delay) for delay in delays])
     return (total / count).compute()
+
+
+@wrong("02.2", points=2, hint="only those count that left late")
+def mean_delay(ddf, late):
+    return float(ddf["arr_delay"].mean().compute())
+
+
+@wrong("02.2", points=2, hint="more than that is late")
+def mean_delay(ddf, late):
+    return float(ddf[ddf["dep_delay"] >= late]["arr_delay"].mean().compute())
 
 
 # 02.3
@@ -303,7 +326,7 @@ def balance(ddf, rows):
     return dd.concat(cut)
 
 
-@wrong("02.4", points=5, hint="came to this process")
+@wrong("02.4", points=5, hint="Rows came to this process")
 def balance(ddf, rows):
     return dd.from_pandas(to_host(ddf.compute()).reset_index(drop=True), chunksize=rows)
 

@@ -14,8 +14,6 @@ from helpers.grading.meter import metered
 from helpers.grading.vocabulary import Facts, reordered, returns, with_example
 from helpers.grading.workers import workers_here
 
-EXAMPLE = ({"arr_delay": [10.0, 20.0]}, {"arr_delay": [None, 60.0, 5.0]})  # of two docstrings
-
 
 def _partitioned(tables):
     """Return a Dask DataFrame with these host tables as partitions, on the live backend."""
@@ -52,11 +50,10 @@ def _dask_computes(facts):
 
 
 def _rows_stay(points, facts, tables, hint):
-    """Check that not more than half as many values came back as there are rows."""
-    stay = facts.get("came", 0) <= sum(map(len, tables)) / 2
-    return Check(
-        points, "the rows do not come here", stay, f"The table came to this process: {hint}"
-    )
+    """Check that only a few numbers came back, eight for each partition at most."""
+    stay = facts.get("came", 0) <= 8 * len(tables)
+    hint = f"Rows came to this process, not a few numbers: {hint}"
+    return Check(points, "the rows do not come here", stay, hint)
 
 
 # 02.1 rows_per_partition
@@ -71,7 +68,8 @@ def _uneven(seed):
 
 def _observe_rows(function, seed):
     result, facts = _observed(function, _partitioned(_uneven(seed)))
-    example, _ = _observed(function, _partitioned([pd.DataFrame(part) for part in EXAMPLE]))
+    parts = [{"arr_delay": [10.0, 20.0]}, {"arr_delay": [None, 60.0, 5.0]}]
+    example, _ = _observed(function, _partitioned([pd.DataFrame(part) for part in parts]))
     return {"answer": describe(result), "example": describe(example), **facts}
 
 
@@ -114,17 +112,29 @@ def _months_of_delays(seed):
     # The second half of a large month is cancelled: its rows and its flights differ most.
     tables[2].loc[10:, "arr_delay"] = np.nan
     tables[3]["arr_delay"] = np.float32(np.nan)  # nothing flew
-    return [tables[i] for i in (1, 3, 0, 2)]
+    late, mixed = int(rng.integers(10, 30)), []
+    for table in tables:  # these left late, and to each month come others that did not
+        table["dep_delay"] = rng.integers(late + 1, late + 90, len(table)).astype("float32")
+        others = table.sample(6, replace=True, random_state=seed).assign(arr_delay=-30)
+        others["dep_delay"] = [late, late, *rng.integers(-9, late, 4)]
+        both = pd.concat([table, others.astype(table.dtypes)])
+        mixed.append(both.iloc[rng.permutation(len(both))].reset_index(drop=True))
+    return [mixed[i] for i in (1, 3, 0, 2)], late
 
 
 def _observe_mean(function, seed):
-    result, facts = _observed(function, _partitioned(_months_of_delays(seed)))
-    example, _ = _observed(function, _partitioned([pd.DataFrame(part) for part in EXAMPLE]))
+    tables, late = _months_of_delays(seed)
+    result, facts = _observed(function, _partitioned(tables), late)
+    parts = [
+        {"dep_delay": [20.0, 30.0, 15.0], "arr_delay": [10.0, 20.0, 0.0]},
+        {"dep_delay": [40.0, 60.0, 16.0], "arr_delay": [None, 60.0, 5.0]},
+    ]
+    example, _ = _observed(function, _partitioned([pd.DataFrame(part) for part in parts]), 15)
     return {"answer": describe(result), "example": describe(example), **facts}
 
 
 def _judge_mean(facts, seed):
-    tables, facts = _months_of_delays(seed), Facts(facts)
+    (tables, late), facts = _months_of_delays(seed), Facts(facts)
     answer, value = facts["answer"], facts["answer"].value
     held = "That is {}: add up the partitions' results to one number."
     kinds = {kind: held.format(f"a {kind}") for kind in ("series", "list", "table")}
@@ -135,7 +145,8 @@ def _judge_mean(facts, seed):
     hint = "The result is not a number (nan): a partition may hold no delay at all."
     yield Check(1, "copes with a partition without any delay", -1e9 < value < 1e9, hint)
 
-    parts = [table["arr_delay"].astype("float64") for table in tables]
+    table = pd.concat(tables).astype("float64")
+    parts = [t["arr_delay"][t["dep_delay"] > late].astype("float64") for t in tables]
     every = pd.concat(parts)
     means, rows = pd.Series([part.mean() for part in parts]), [len(part) for part in parts]
     by_rows = (means * rows).sum()
@@ -146,11 +157,20 @@ def _judge_mean(facts, seed):
         hint = "Divided by all rows: a flight without a delay does not count."
     elif any(close(value, by_rows / n) for n in (sum(rows), (means.notna() * rows).sum())):
         hint = "Weighed by rows: weigh each mean by the flights that have a delay."
+    elif close(value, table["arr_delay"].mean()):
+        hint = "That is the mean of all flights: only those count that left late."
+    elif close(value, table["arr_delay"][table["dep_delay"] >= late].mean()):
+        hint = "A flight that left exactly `late` minutes late counts here: more than that is late."
     elif any(close(value, mean) for mean in means.dropna()):
         hint = "That is the mean of one partition only."
     elif close(value, every.sum()):
         hint = "That is the total: divide it by the number of flights that have a delay."
-    right = Check(2, "is the mean over all flights that arrived", close(value, every.mean()), hint)
+    right = Check(
+        2,
+        "is the mean of those that left late",
+        close(value, every.mean()),
+        hint,
+    )
     yield with_example(right, close(facts["example"].value, 23.75))
     yield _rows_stay(1, facts, tables, "reduce each partition where it is, and bring the sums.")
 
