@@ -253,3 +253,38 @@ def attempt(work):
         return {"value": work()}
     except Exception as error:
         return {"error": type(error).__name__, "text": str(error)[:300]}
+
+
+def mixed(rng, cases):
+    """Give the cases of an exercise in an order that follows from the seed.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    cases : dict
+        Name → case.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> sorted(mixed(np.random.default_rng(0), {"a": 1, "b": 2}).items())
+    [('a', 1), ('b', 2)]
+    """
+    return {name: cases[name] for name in rng.permutation(list(cases)).tolist()}
+
+
+def by_case(facts, cases):
+    """Read a list of facts, one for each case, by the names of the cases.
+
+    Observers list them without names: a name would tell a student's function what is expected.
+
+    Examples
+    --------
+    >>> by_case([{"type": "int"}], ["one", "two"])["two"].kind
+    ''
+    """
+    listed = facts if isinstance(facts, list) else []
+    return dict(zip(cases, map(Facts, [*listed, *[None] * len(cases)]), strict=False))
