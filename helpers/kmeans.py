@@ -273,7 +273,8 @@ class DistributedKMeans(
             meta = np.empty(0, "int32")
             lazy = X.map_blocks(_on_block, *arguments, meta=meta, drop_axis=1)
         else:
-            meta = np.empty((0, 0), X.dtype if X.dtype in FLOATS else "f8")
+            dtype = X.dtype if X.dtype in FLOATS else "f8"
+            meta = np.empty((0, 0), np.result_type(dtype, centers))
             chunks = (X.chunks[0], (len(centers),))
             lazy = X.map_blocks(_on_block, *arguments, meta=meta, chunks=chunks)
         return lazy if delayed else lazy.persist()
@@ -422,7 +423,8 @@ class DistributedKMeans(
     def __sklearn_clone__(self):
         """Clone all parameters but the client, which is shared."""
         new = BaseEstimator.__sklearn_clone__(copy.copy(self))
-        return new.set_params(client=self.client)
+        new.client = self.client
+        return new
 
     def __getstate__(self):
         """Leave the client, and labels that are on its workers, behind."""
@@ -438,7 +440,7 @@ def _labels(X, centers):
 
 
 def _distances(X, centers):
-    origin, centers = about(centers, X.dtype)
+    origin, centers = about(centers, np.result_type(X, centers))
     distances = np.empty((len(X), len(centers)), origin.dtype)
     for rows, batch, _ in Part(X).batches(origin):
         distances[rows] = euclidean_distances(batch, centers.astype(origin.dtype))

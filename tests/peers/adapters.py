@@ -8,6 +8,7 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
@@ -90,7 +91,7 @@ class KMeansOnDask(KMeans):
 
 def cuml_modules(client):
     """Stand-ins on the CPU for the modules that cuML's suite imports."""
-    frame = type("DataFrame", (pd.DataFrame,), {"to_cupy": pd.DataFrame.to_numpy})
+    pd.DataFrame.to_cupy = pd.DataFrame.to_numpy
 
     def blobs(n_samples, n_features, centers, n_parts=None, shuffle=True, verbose=False, **others):
         X, y = make_blobs(n_samples, n_features, centers=centers, shuffle=shuffle, **others)
@@ -98,11 +99,9 @@ def cuml_modules(client):
         return da.from_array(X.astype("f4"), chunks=(rows, -1)), da.from_array(y, chunks=rows)
 
     def to_table(X):
-        pieces = [dask.delayed(pd.Series if X.ndim == 1 else frame)(b) for b in blocks(X)]
-        return dd.from_delayed(pieces, meta=(pd.Series if X.ndim == 1 else frame)(X._meta))
-
-    def blocks(X):
-        return X.to_delayed().ravel()
+        kind = pd.Series if X.ndim == 1 else pd.DataFrame
+        pieces = [dask.delayed(kind)(block) for block in X.to_delayed().ravel()]
+        return dd.from_delayed(pieces, meta=kind(X[:0].compute()))
 
     class Comms:
         def __init__(self, **_):
@@ -112,8 +111,6 @@ def cuml_modules(client):
             return {worker: {"rank": rank} for rank, worker in enumerate(workers)}
 
     parameters = dict.fromkeys(["unit_param", "quality_param", "stress_param"])
-    import pytest
-
     skipped = pytest.mark.skip(reason="cuML's long version")
     parameters["unit_param"] = pytest.param
     for name in ("quality_param", "stress_param"):
@@ -121,7 +118,7 @@ def cuml_modules(client):
     cupy = {name: getattr(np, name) for name in dir(np) if not name.startswith("__")}
     cupy |= {"asnumpy": np.asarray}
     contents = {
-        "cudf": vars(pd) | {"DataFrame": frame},
+        "cudf": vars(pd),
         "cupy": cupy,
         "dask_cudf": {"from_delayed": dd.from_delayed},
         "raft_dask.common.comms": {"Comms": Comms},
