@@ -178,6 +178,10 @@ class DistributedKMeans(
             )
         return labels
 
+    @labels_.setter
+    def labels_(self, labels):
+        self._labels = labels, None
+
     @property
     def _n_features_out(self):
         return len(self.cluster_centers_)
