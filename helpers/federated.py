@@ -746,8 +746,8 @@ class Federation:
             raise QuorumError(
                 f"{len(good)} of {len(self._loads)} sites answered{' well' if refused else ''}, "
                 f"quorum is {self.quorum}; {'; '.join(why)}. The model is that of the round "
-                f"before: {'look at these sites' if refused else 'wait for the workers'} and repeat the "
-                "round"
+                f"before: {'look at these sites' if refused else 'wait for the workers'} and "
+                "repeat the round"
             )
 
     def _ask(self, method, arguments):
@@ -871,9 +871,8 @@ def _names(X):
 
 def _check_labels(y, rows, classify):
     """Labels as an array of shape (rows,), all there, finite, of one kind."""
-    y = np.asarray(
-        y, dtype=object if isinstance(y, list | tuple) else None
-    )  # NumPy would mix kinds
+    # NumPy would make text of a list with numbers and text.
+    y = np.asarray(y, dtype=object if isinstance(y, list | tuple) else None)
     if y.shape != (rows,):
         raise ValueError(f"X has {rows} rows, y has the shape {y.shape}")
     if y.dtype.kind == "O":
