@@ -235,7 +235,11 @@ def test_a_stray_file_is_named_and_not_read(tmp_path, few, stray):
         write_months("csv", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["class [2026]", "what?", "all *", "a::b", "Ünïcode straße"])
+ODD_NAMES = ["class [2026]", "Ünïcode straße"]
+ODD_NAMES += [] if os.name == "nt" else ["what?", "all *", "a::b"]  # Windows has no such names
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
 @pytest.mark.parametrize("format", ["csv", "parquet"])
 @pytest.mark.parametrize("how", ["named", "cached"])
 def test_a_path_is_never_taken_for_a_pattern(tmp_path, monkeypatch, few, name, format, how):
@@ -243,9 +247,7 @@ def test_a_path_is_never_taken_for_a_pattern(tmp_path, monkeypatch, few, name, f
     monkeypatch.setenv("COURSE_DATA", str(folder))
     paths = write_months(format, folder if how == "named" else None)
     where = folder if how == "named" else folder / f"flights-{format}"
-    assert sorted(p.name for p in where.iterdir()) == sorted(
-        ["SHA256SUMS", *(p.name for p in paths)]
-    )
+    assert {p.name for p in where.iterdir()} == {"SHA256SUMS", *(p.name for p in paths)}
     read = {"csv": dd.read_csv, "parquet": dd.read_parquet}[format]
     for source in (paths, paths[0].parent / f"flights-2013-*.{format}"):
         table = read(source)
@@ -275,12 +277,12 @@ def test_links_and_scratch_folders_go_with_the_process(tmp_path):
 
 def test_a_folder_that_cannot_be_linked_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "symlink_to", failing(errno.EPERM))
-    with pytest.raises(DataError, match=r"what\? .*Name a folder without \*, \? and \["):
-        write_months("csv", tmp_path / "what?")
+    with pytest.raises(DataError, match=r"what \[2\] .*Name a folder without \*, \? and \["):
+        write_months("csv", tmp_path / "what [2]")
 
 
-def failing(code, *only):
-    """Stands for a call that the system refuses, for all paths or only for some."""
+def failing(code):
+    """Stands for a call that the system refuses."""
 
     def fail(*args, **options):
         raise OSError(code, os.strerror(code))
