@@ -141,7 +141,7 @@ def what_is_wrong():
 def runs(code):
     """Whether the environment's Python runs this without an error."""
     try:
-        call = [PYTHON, "-c", code]
+        call = [PYTHON, "-I", "-c", code]
         return not subprocess.run(call, capture_output=True, env=clean_environment()).returncode
     except OSError:
         return False
@@ -166,7 +166,8 @@ def network():
     """Read from pip's settings how to reach packages; return the variables for pip and for uv."""
     ours = clean_environment()
     call = [PYTHON, "-m", "pip", "config", "list"]
-    listed = subprocess.run(call, capture_output=True, text=True, env=ours, cwd=HERE).stdout
+    all_files = ours | {"PIP_USER": "0"}  # with --user, pip lists the user's file alone
+    listed = subprocess.run(call, capture_output=True, text=True, env=all_files, cwd=HERE).stdout
     found = {}  # pip lists files first and the environment last, which wins
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         key, _, value = line.partition("=")
