@@ -35,7 +35,7 @@ HINTS = {  # what a step may say when it fails, the first that fits: what to do
         "This folder cannot be written: move the course to one of yours, and close what uses .venv."
     ),
     r"needs to be updated": "uv.lock does not belong to pyproject.toml: get both again with git.",
-    r"certificate|unknownissuer|ssl": (
+    r"certificate|unknownissuer|ssl(error|:)": (
         "The network's certificate is not trusted. In a company: name the file of its certificate "
         "in the environment variables SSL_CERT_FILE and PIP_CERT."
     ),
@@ -183,7 +183,8 @@ def network():
     there = paths.cafile or (paths.capath and os.listdir(paths.capath))
     if there or sys.platform in ("win32", "darwin"):
         uv["UV_SYSTEM_CERTS"] = "1"
-    return plain | {"PIP_CONFIG_FILE": os.devnull} | pip, uv | plain
+    pip |= {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return plain | pip, uv | plain
 
 
 def step(what, command, environment):
@@ -191,14 +192,14 @@ def step(what, command, environment):
     command = list(map(str, command))
     done = subprocess.run(command, cwd=HERE, env=environment, stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        stop(what, f"{' '.join(command)}\n{done.stderr.strip()}")
+        stop(what, done.stderr.strip(), " ".join(command))
 
 
-def stop(what, said):
+def stop(what, said, command=""):
     """End with what a step said and what to do about it."""
     hints = (hint for words, hint in HINTS.items() if re.search(words, said.lower()))
     hint = next(hints, "Delete the folder .venv and try again.")
-    sys.exit(f"{said}\n\nIt was not possible {what}. {hint}")
+    sys.exit(f"{command}\n{said}\n\nIt was not possible {what}. {hint}".lstrip())
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from helpers.federated import (
     trimmed_mean,
     weighted_mean,
 )
+from tests.benchmarks.federated import why_no_flower
 
 COLUMNS, BATCH = 6, 32
 LOOPBACK = {"dashboard_address": "127.0.0.1:0", "threads_per_worker": 1}
@@ -810,6 +811,15 @@ def test_a_worker_that_dies_while_it_loads_is_named(processes):
     with pytest.raises(RuntimeError, match=r"lost while they loaded their rows: \['JFK'\]"):
         Federation(processes, SGD, SITES | {"JFK": partial(end, "")})
     processes.wait_for_workers(3, timeout=200)
+
+
+# The benchmark
+
+
+def test_the_benchmark_leaves_flower_out_where_ray_would_hang():
+    why = why_no_flower("/home/ada/my course/.venv")
+    assert "cannot start workers from /home/ada/my course/.venv" in why
+    assert "space" not in (why_no_flower("/home/ada/course/.venv") or "")
 
 
 # Tidiness
