@@ -525,7 +525,8 @@ class Federation:
     Notes
     -----
     A round is one task per site, and it waits for these tasks and no others. They ask the actors,
-    so what a site knows stays in its worker's process. An error at a site is raised here.
+    so what a site knows stays in its worker's process. A site that raises an error in a round is
+    left out of it; if so many do that the quorum is missed, the first error is raised here.
     """
 
     def __init__(
@@ -664,15 +665,18 @@ class Federation:
         self.close()
 
     def _round(self, batches, sync):
-        self._welcome_back()
+        refused = self._welcome_back()
         drift = sync if isinstance(sync, Drift) else None
         vector = get_vector(self.model)
         sent = {name: vector if name in self._outdated else None for name in self._here()}
         self._reports.clear()
         self._asked |= {name: 0 for name, v in sent.items() if v is not None}
-        answers = self._ask(
-            "train", {n: (v, batches, drift, sync is True) for n, v in sent.items()}
-        )
+        errors = {}
+        asked = {name: (v, batches, drift, sync is True) for name, v in sent.items()}
+        answers = self._ask("train", asked, errors)
+        if errors and len(answers) < self.quorum:  # not one bad site, but a mistake at most of them
+            raise next(iter(errors.values()))
+        refused |= {name: f"{type(e).__name__}: {e}" for name, e in errors.items()}
         self._outdated -= set(answers)
         for name in answers:
             self._asked[name] += batches
@@ -680,8 +684,8 @@ class Federation:
         if any(name in self._reports for name in answers):
             late = self._ask("collect", {name: () for name in answers})
             answers = {name: {**answers[name], **answer} for name, answer in late.items()}
-        refused = self._refuse(answers, batches)
-        lost = tuple(name for name in self._loads if name not in answers)
+        refused |= self._refuse(answers, batches)
+        lost = tuple(name for name in self._loads if name not in answers and name not in refused)
         answers = {name: answer for name, answer in answers.items() if name not in refused}
         self._outdated |= set(refused)
         self._spoilt |= set(refused)
@@ -750,8 +754,11 @@ class Federation:
                 "repeat the round"
             )
 
-    def _ask(self, method, arguments):
-        """Ask several sites at once; return the answers of those that are not lost."""
+    def _ask(self, method, arguments, errors=None):
+        """Ask several sites at once; return the answers of those that are not lost.
+
+        An error at a site goes to `errors`, if given, and is raised otherwise.
+        """
         from distributed import wait
 
         if not self._topic:
@@ -773,7 +780,9 @@ class Federation:
             else:
                 error = future.exception()
                 error.add_note(f"raised at site {name}")
-                raise error
+                if errors is None:
+                    raise error
+                errors[name] = error
         return answers
 
     def _open(self, names):
@@ -794,28 +803,38 @@ class Federation:
         return self._ask("open", {name: self._kind for name in names})
 
     def _welcome_back(self):
-        """Open the lost sites whose workers are there again; they get the global model."""
+        """Open the lost sites whose workers are there again; they get the global model.
+
+        Returns what is wrong, by their names, with those that cannot be used.
+        """
         self.lost |= {name for name, actor in self._actors.items() if actor.status != "finished"}
         there = _addresses(self.client)
         spoilt, self._spoilt = self._spoilt - self.lost, set()
         self._ask("start", {name: (self.model, self._topic) for name in spoilt})
         names = [n for n in self._loads if n in self.lost and self._workers[n] in there]
-        if not names:
+        refused = {}
+        for name in names:
+            self.lost.discard(name)
+            try:
+                self._open_again(name)
+            except Exception as error:
+                refused[name] = str(error).splitlines()[0]
+                self.client.cancel(self._actors[name])  # it is not ready, and counts as lost
+                self.lost.add(name)
+        return refused
+
+    def _open_again(self, name):
+        """Open a site that was lost, if its rows are still of the kind that the model knows."""
+        found = self._open([name])
+        if not found:  # lost once more
             return
-        self.lost -= set(names)
-        self._outdated |= set(names)
-        try:
-            found = self._open(names)
-            _agree(self._found | found, self._kind[1])
-            for name, answer in found.items():
-                new = set(answer["classes"] or ()) - set(getattr(self.model, "classes_", ()))
-                if new:
-                    raise ValueError(f"site {name} came back with unknown labels: {sorted(new)}")
-            self._ask("start", {name: (self.model, self._topic) for name in found})
-        except BaseException:
-            self.client.cancel([self._actors[name] for name in names])  # none of them is ready
-            raise
+        _agree(self._found | found, self._kind[1])
+        new = set(found[name]["classes"] or ()) - set(getattr(self.model, "classes_", ()))
+        if new:
+            raise ValueError(f"it came back with labels that are unknown: {sorted(new)}")
+        self._ask("start", {name: (self.model, self._topic)})
         self._found |= found
+        self._outdated.add(name)
 
 
 def _addresses(client):
