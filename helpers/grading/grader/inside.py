@@ -8,6 +8,7 @@ judges it by values that never come here.
 
 import ast
 import contextlib
+import gc
 import importlib
 import inspect
 import json
@@ -20,12 +21,16 @@ import time
 import types
 
 from helpers.grading import exercise as grading
+from helpers.grading.grader.libraries import Libraries
+from helpers.grading.grader.watch import Watch
 
 LIMIT = 2 * 2**20  # bytes of the facts about one answer
-RESTORED = ("builtins", "helpers", "json", "numpy", "pandas")
+DEEP = 50  # levels of lists and dicts in them
+MOST = 10  # things that are told of those that were noticed
 
 # Bound before a student's code can put something else in their place.
 _encode, _decode = json.JSONEncoder().encode, json.JSONDecoder().decode
+LEAVING = 10  # seconds for a copy to end after its answer
 _read, _write, _select, _clock = os.read, os.write, select.select, time.monotonic
 
 
@@ -35,9 +40,10 @@ def main():
     answers, alone = int(sys.argv[1]), sys.argv[2] == "1"
     os.set_inheritable(answers, False)
     requests = open(os.dup(0), "rb", buffering=0)
+    os.set_inheritable(requests.fileno(), False)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)  # input() finds the end of a file
-    kernel = Kernel(answers, alone)
+    kernel = Kernel(answers, requests.fileno(), alone)
     for line in iter(requests.readline, b""):
         message = _decode(line.decode())
         getattr(kernel, message.pop("do"))(**message)
@@ -46,8 +52,8 @@ def main():
 class Kernel:
     """A notebook's state, and the exercises that can be observed in it."""
 
-    def __init__(self, answers, alone):
-        self.answers, self.alone = answers, alone
+    def __init__(self, answers, requests, alone):
+        self.answers, self.requests, self.alone = answers, requests, alone
 
     def prepare(self, lesson):
         """Import what the lesson's exercises need, before any code of a student can."""
@@ -59,20 +65,25 @@ class Kernel:
         # The observers' own references: another function in the module changes nothing here.
         self.exercises = {e.id: (e.name, e.points, e.observe) for e in module.EXERCISES}
         self.shell = _shell()
-        known = [m for name, m in sys.modules.items() if name.partition(".")[0] in RESTORED]
-        self.saved = [(vars(module), dict(vars(module))) for module in known]
+        self.libraries, self.watch = Libraries(), Watch()
         self._hide()
         _send(self.answers, {"ready": lesson})
 
     def run(self, cell, source):
         """Run a cell as a notebook does; tell its error, and whether it left something running."""
         error = _run(self.shell, source)
+        self.watch.look_at_threads()
         _send(self.answers, {"cell": cell, "error": error, "running": self._running()})
 
     def _running(self):
         """How many threads and processes there are, besides this one's first."""
-        processes = len(list(filter(str.isdigit, os.listdir("/proc")))) - 2 if self.alone else 0
-        return processes + threading.active_count() - 1
+        processes = [n for n in os.listdir("/proc") if n.isdigit()] if self.alone else []
+        others = [n for n in processes if int(n) not in (1, os.getpid())]
+        for number in others:
+            with contextlib.suppress(OSError), open(f"/proc/{number}/cmdline", "rb") as file:
+                if b"multiprocessing" not in file.read():  # Dask's workers have it
+                    self.watch.note("leaves a process running")
+        return len(others) + threading.active_count() - 1
 
     def observe(self, id, seed, seconds, nonce):
         """Observe one exercise, in a copy of this process if that can be made safely."""
@@ -80,40 +91,50 @@ class Kernel:
             answer = self._in_a_copy(id, seed, seconds)
         else:
             answer = self._observation(id, seed)
-        _send(self.answers, {**answer, "id": id, "nonce": nonce})
+        empty = {"facts": None, "none": None, "code": None, "seconds": 0.0, "noticed": []}
+        _send(self.answers, {**empty, **answer, "id": id, "nonce": nonce})
 
     def _hide(self):
         """Put a package in the place of helpers.grading that has nothing but check."""
         for name in self.modules:
             sys.modules.pop(name, None)
-        stand_in = types.ModuleType("helpers.grading")
-        stand_in.check = lambda id=None, namespace=None: None  # grading comes after the cells
-        sys.modules["helpers.grading"] = sys.modules["helpers"].grading = stand_in
+        stand_in, inner = (types.ModuleType(f"helpers.grading{n}") for n in ("", ".exercise"))
+        for module in (stand_in, inner):  # an editor may import it from where it is defined
+            module.check = lambda id=None, namespace=None: None  # grading comes after the cells
+            module.__all__ = ["check"]
+            sys.modules[module.__name__] = module
+        sys.modules["helpers"].grading, stand_in.exercise = stand_in, inner
 
     def _restore(self):
-        """Undo what cells did to the functions that observers use most."""
-        for names, before in self.saved:
-            changed = [n for n, old in before.items() if names.get(n) is not old and callable(old)]
-            names.update({name: before[name] for name in changed})
+        """Undo what cells did to the functions that observers use."""
+        changed = self.libraries.restore()
         sys.modules.update(self.modules)
         sys.modules["helpers"].grading = self.modules["helpers.grading"]
+        for name in changed:
+            self.watch.note(f"changed {name}")
 
     def _observation(self, id, seed):
-        """Facts about an answer, or why there are none."""
+        """Facts about an answer, or why there are none; and what was noticed."""
         name, points, observe = self.exercises[id]
         function = self.shell.user_ns.get(name)
         self._restore()
         if function is None or grading._is_stub(function):
-            return {"none": "missing" if function is None else "stub"}
+            none = "missing" if function is None else "stub"
+            return {"none": none, "noticed": self.watch.noticed()}
         start = _clock()
         try:
             own = grading.Exercise(id, name, points, observe, None)
             facts = grading.observe(own, function, seed)
             if len(_encode(facts)) > LIMIT:
                 facts = {"error": "It returned far more than was asked for."}
+            elif _depth(facts) > DEEP:
+                facts = {"error": "It returned something that is nested too deeply."}
         except BaseException as error:  # a student's own kind of exception passes `observe`
             facts = {"error": f"It raised {type(error).__name__}"}
-        return {"facts": facts, "seconds": round(_clock() - start, 3)}
+        seconds = round(_clock() - start, 3)
+        self.watch.look_at_threads()
+        self._restore()
+        return {"facts": facts, "seconds": seconds, "noticed": self.watch.noticed()}
 
     def _in_a_copy(self, id, seed, seconds):
         """Observe in a forked process: whatever happens there happens to this answer only."""
@@ -122,18 +143,61 @@ class Kernel:
         if not pid:
             with contextlib.suppress(BaseException):
                 os.setsid()
+                for descriptor in (self.answers, self.requests, reading):
+                    os.close(descriptor)  # the answer has no way to the grader
+                self._leave_only(id)
                 _send(writing, self._observation(id, seed))
-            os._exit(0)
+                os._exit(0)
+            os._exit(1)
         os.close(writing)
         data, late = _received(reading, seconds)
-        os.close(reading)
-        code = _end(pid, grace=0 if late else 1)
+        code = _end(pid, grace=0 if late else LEAVING)
         if self.alone:
             with contextlib.suppress(OSError):
                 os.kill(-1, 9)  # what the answer left running; nobody else is in here
+        more = b"" if late or not _select([reading], [], [], 0)[0] else _read(reading, 1)
+        os.close(reading)
         if late:
             return {"none": "timed out"}
-        return _decode(data.decode()) if data.endswith(b"\n") else {"none": "ended", "code": code}
+        if code or not data.endswith(b"\n"):
+            return {"none": "ended", "code": code}
+        try:
+            return {"none": "forged"} if more else dict(_decode(data.decode()))
+        except (ValueError, TypeError, RecursionError):
+            return {"none": "forged"}
+
+    def _leave_only(self, id):
+        """Forget what the observing of other exercises needs; it may say what they ask for."""
+        self._restore()
+        self.exercises = {id: self.exercises[id]}
+        names = self.exercises[id][2].__globals__
+        self.libraries.leave_out(names)
+        needed = _reached(self.exercises[id][2], names)
+        for name in [name for name in names if not name.startswith("__") and name not in needed]:
+            del names[name]
+
+
+def _reached(function, names):
+    """Names of a module that a function uses, itself or by what it uses."""
+    found, waiting = set(), [function]
+    while waiting:
+        thing = waiting.pop()
+        codes = [getattr(thing, "__code__", None)] if callable(thing) else []
+        if isinstance(thing, type):
+            codes = [getattr(getattr(v, "__func__", v), "__code__", None) for v in _own(thing)]
+            waiting += thing.__bases__
+        while codes:
+            code = codes.pop()
+            if isinstance(code, types.CodeType):
+                codes += code.co_consts
+                fresh = {n for n in code.co_names if n in names} - found
+                found |= fresh
+                waiting += [names[name] for name in fresh]
+    return found
+
+
+def _own(kind):
+    return [getattr(value, "fget", value) or value for value in vars(kind).values()]
 
 
 def _own_modules():
@@ -145,6 +209,17 @@ def _imported(module):
     nodes = list(ast.walk(ast.parse(inspect.getsource(module))))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     return names + [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+
+
+def _depth(facts):
+    """Levels of lists, tuples and dicts, at most one more than are allowed."""
+    level = [facts]
+    for depth in range(DEEP + 1):
+        parts = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [p for each in parts for p in each if isinstance(p, (dict, list, tuple))]
+        if not level:
+            return depth + 1
+    return depth + 1
 
 
 def _send(descriptor, message):
@@ -201,8 +276,25 @@ def _run(shell, source):
     if error is None:
         return None
     with contextlib.suppress(BaseException):
-        return f"{type(error).__name__}: {error}".split("\n")[0][:300]
+        words = f"{type(error).__name__}: {error}".split("\n")[0][:300]
+        _forget(shell, error)
+        return words
     return "an error that cannot be shown"
+
+
+def _forget(shell, error):
+    """Let go of an error and of all that its frames hold."""
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        vars(sys).pop(name, None)
+    for shown in vars(shell).values():
+        if hasattr(shown, "etype"):
+            shown.etype = shown.evalue = shown.value = shown.tb = None
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+    gc.collect()
 
 
 def _shell():
@@ -217,8 +309,13 @@ def _shell():
         def ask_exit(self):
             """Go on: exit() in a cell ends nothing."""
 
+        def _tee(self, channel):
+            """Keep no second copy of what a cell prints."""
+            return contextlib.nullcontext()
+
     settings = Config()
     settings.HistoryManager.enabled = False
+    settings.InteractiveShell.cache_size = 0  # what a cell shows is not kept
     settings.InteractiveShell.colors = "NoColor"
     return Shell.instance(config=settings)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import helpers
 
 # What a submission's process needs of the instructor's wing; nothing of the author's is there.
-KEPT = ("__init__.py", "cells.py", "inside.py")
+KEPT = ("__init__.py", "inside.py", "libraries.py", "watch.py")
 
 
 def copy_without_judges(folder):
