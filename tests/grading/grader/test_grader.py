@@ -43,6 +43,8 @@ def start(submissions, out, *options, **more):
         text=True,
         cwd=ROOT,
         env=environment,
+        # Whoever started the tests in the background may have switched Ctrl-C off.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -165,15 +167,17 @@ def undisturbed(tmp_path_factory):
     return place, (out / "grades.csv").read_bytes()
 
 
+@needs_bubblewrap
 @pytest.mark.parametrize("results", [0, 1, 3])
 def test_a_killed_run_goes_on_to_the_same_marks(undisturbed, tmp_path, results):
     place, expected = undisturbed
     out = tmp_path / "out"
     process = start(place, out, "--jobs", "1")
-    wait_for(lambda: len(list((out / "results").glob("*.json"))) >= results and inside(out))
+    wait_for(lambda: len(list((out / "results").glob("*.json"))) >= results and inside(process))
+    sandboxes = inside(process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    wait_for(lambda: not inside(out))  # what it had started ends with it
+    wait_for(lambda: not any(map(is_alive, sandboxes)))  # what it had started ends with it
     kept = {path: path.stat().st_mtime_ns for path in (out / "results").glob("*.json")}
     if kept:
         path = kept.popitem()[0]
@@ -185,28 +189,33 @@ def test_a_killed_run_goes_on_to_the_same_marks(undisturbed, tmp_path, results):
     assert not (out / "at-work").exists()
 
 
+@needs_bubblewrap
 def test_ctrl_c_stops_at_once_and_says_how_to_go_on(undisturbed, tmp_path):
     place, expected = undisturbed
     slow = Book("01")
     slow.first("import time\ntime.sleep(300)")
     slow.write(tmp_path / "in" / "slow.ipynb")
     process = start(tmp_path / "in", tmp_path / "out", "--timeout", "300")
-    wait_for(lambda: inside(tmp_path / "out") and not list((tmp_path / "out").glob("*.csv")))
+    wait_for(lambda: inside(process) and not list((tmp_path / "out").glob("*.csv")))
     time.sleep(1)
+    sandboxes = inside(process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 1 and "--resume" in errors
-    assert not inside(tmp_path / "out")
+    assert not any(map(is_alive, sandboxes))
 
 
-def inside(out):
-    """Processes that belong to a run."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            line = " ".join(process.cmdline())
-            found += [line] if str(out) in line and "bwrap" in line else []
-    return found if works else [True]
+def inside(process):
+    """Processes in the sandboxes of a run."""
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(process.pid).children(recursive=True)
+    return []
+
+
+def is_alive(process):
+    with contextlib.suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def wait_for(condition, seconds=60):
