@@ -316,7 +316,8 @@ def _settings(options, package):
             raise Refused(f"{options.out} was begun with --seed {before}, not {seed}")
         seed = before
     settings = {"seed": secrets.randbelow(2**31) if seed is None else seed, **now}
-    write_whole(path, json.dumps(settings, indent=1))
+    if not options.only:
+        write_whole(path, json.dumps(settings, indent=1))
     return settings | {"key": hashlib.sha256(json.dumps(settings).encode()).hexdigest()}
 
 
