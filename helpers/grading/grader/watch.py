@@ -28,7 +28,14 @@ EVENTS = {
     "object.__setattr__": "changes functions",
     "object.__delattr__": "changes functions",
 }
-THROUGH = ("inspect", "ctypes", "traceback")  # modules that do it for whoever calls them
+# Modules that do it for whoever calls them.
+THROUGH = ("inspect", "ctypes", "traceback", "pathlib", "IPython.core.interactiveshell")
+    "inspect",
+    "ctypes",
+    "traceback",
+    "pathlib",
+    "IPython.core.interactiveshell",
+)  # modules that do it for whoever calls them
 FOLDERS = ("/proc/", "/sys/")
 
 
