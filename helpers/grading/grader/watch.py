@@ -30,12 +30,6 @@ EVENTS = {
 }
 # Modules that do it for whoever calls them.
 THROUGH = ("inspect", "ctypes", "traceback", "pathlib", "IPython.core.interactiveshell")
-    "inspect",
-    "ctypes",
-    "traceback",
-    "pathlib",
-    "IPython.core.interactiveshell",
-)  # modules that do it for whoever calls them
 FOLDERS = ("/proc/", "/sys/")
 
 
