@@ -99,13 +99,13 @@ return {}"""
     book.answer("count_missing", body)
 
 
-@hostile(_1="not yet", note="changed builtins.sorted")
+@hostile(_1="not yet", note="changed builtins.round")
 def patched_builtin(book):
     book.answer("count_missing", WRONG)
-    book.first('import builtins\nsetattr(builtins, "sorted", lambda value: [])')
+    book.first('import builtins\nsetattr(builtins, "round", lambda *values: 4)')
 
 
-@hostile(_1="not yet", note="changed pandas.core.frame.DataFrame.equals")
+@hostile(_1="not yet", note="changed pandas.DataFrame.equals")
 def patched_comparison(book):
     book.answer("count_missing", WRONG)
     book.first("import pandas as pd\npd.DataFrame.equals = lambda self, other: True")
