@@ -11,7 +11,7 @@ import types
 PACKAGES = (
     *("builtins", "json", "inspect", "threading", "time", "random", "pickle", "socket", "tempfile"),
     *("helpers", "numpy", "pandas", "dask", "distributed", "sklearn", "dask_ml", "joblib"),
-    *("cloudpickle", "tornado", "skops", "pyarrow"),
+    *("cloudpickle", "skops", "pyarrow"),
 )
 UNSTEADY = ("__dict__", "__weakref__", "__loader__", "__spec__", "__doc__")
 # Bound here, where no cell can change them.
