@@ -9,14 +9,16 @@ import glob
 import os
 from pathlib import Path
 
-MANY = 1000  # processes that are looked at
 SHARED = ("/dev/zero", "/memfd:", "/SYSV")  # names of memory that processes share
 
 
-def tree(pid):
-    """Numbers of a process and of all its descendants; of itself alone where /proc is missing."""
+def tree(pid, most=1000):
+    """Numbers of a process and of its descendants, up to one more than `most`.
+
+    Where /proc is missing, the number of the process alone.
+    """
     found, waiting = [], [pid]
-    while waiting and len(found) <= MANY:
+    while waiting and len(found) <= most:
         pid = waiting.pop()
         found.append(pid)
         for path in glob.glob(f"/proc/{pid}/task/*/children"):
@@ -25,7 +27,7 @@ def tree(pid):
     return found
 
 
-def held(pids, folders=()):
+def held(pids, folders=(), enough=0):
     """Bytes of memory that processes hold.
 
     Parameters
@@ -34,24 +36,29 @@ def held(pids, folders=()):
         Of one tree, as `tree` gives them.
     folders : sequence of str
         Temporary file systems of the last process; they count with what is in them.
+    enough : float
+        Up to this, pages that copies of a process have in common may count for each of them,
+        which is quicker to find out.
 
     Returns
     -------
     int
     """
     shared = sum(_shared(pids).values()) + _in_folders(pids[-1], folders)
-    return sum(map(_own, pids)) + shared
+    size = shared + sum(_fields(pid, "status", "RssAnon", "VmSwap") for pid in pids)
+    if size <= enough:
+        return size
+    return shared + sum(_fields(pid, "smaps_rollup", "Pss_Anon", "SwapPss") for pid in pids)
 
 
-def _own(pid):
-    """Bytes that a process does not share; pages that copies have in common count in parts."""
-    for name, fields in (("smaps_rollup", ("Pss_Anon", "SwapPss")), ("status", ("RssAnon",))):
-        with contextlib.suppress(OSError):
-            lines = (line.split() for line in Path(f"/proc/{pid}/{name}").read_text().split("\n"))
-            sizes = {words[0].rstrip(":"): words[1] for words in lines if len(words) == 3}
-            if fields[0] in sizes:
-                return sum(1024 * int(sizes[field]) for field in fields if field in sizes)
-    return 0
+def _fields(pid, file, *names):
+    """Sum of some fields of a file about a process, in bytes."""
+    try:
+        text = Path(f"/proc/{pid}/{file}").read_text(errors="replace")
+    except OSError:
+        return 0
+    fields = dict(line.split(":", 1) for line in text.split("\n") if ":" in line)
+    return sum(1024 * int(fields[name].split()[0]) for name in names if name in fields)
 
 
 def _shared(pids):

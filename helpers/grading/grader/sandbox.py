@@ -222,12 +222,12 @@ class Sandbox:
         self.tail = (self.tail + data)[-TAIL:]
 
     def _watch(self):
-        processes = counted.tree(self._process.pid)
-        full = counted.held(processes, self._folders) > self.memory * 2**30
-        if len(processes) > (FEW if full else PROCESSES):
+        most, processes = self.memory * 2**30, counted.tree(self._process.pid, PROCESSES)
+        if len(processes) > PROCESSES:
             raise Ended("started too many processes")
-        if full:
-            raise Ended("out of memory")
+        if counted.held(processes, self._folders, most) > most:
+            few = len(processes) <= FEW
+            raise Ended("out of memory" if few else "started too many processes")
 
     def _how(self):
         """How the program ended, in words."""
