@@ -45,10 +45,10 @@ def held(pids, folders=(), enough=0):
     int
     """
     shared = sum(_shared(pids).values()) + _in_folders(pids[-1], folders)
-    size = shared + sum(_fields(pid, "status", "RssAnon", "VmSwap") for pid in pids)
-    if size <= enough:
-        return size
-    return shared + sum(_fields(pid, "smaps_rollup", "Pss_Anon", "SwapPss") for pid in pids)
+    own = sum(_fields(pid, "status", "RssAnon", "VmSwap") for pid in pids)
+    if own + shared > enough:
+        own = sum(_fields(pid, "smaps_rollup", "Pss_Anon", "SwapPss") for pid in pids) or own
+    return own + shared
 
 
 def _fields(pid, file, *names):
