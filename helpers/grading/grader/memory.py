@@ -5,26 +5,39 @@ takes the machine's memory as well. Only Linux tells; elsewhere the answer is 0.
 """
 
 import contextlib
-import glob
 import os
 from pathlib import Path
 
 SHARED = ("/dev/zero", "/memfd:", "/SYSV")  # names of memory that processes share
 
 
-def tree(pid, most=1000):
-    """Numbers of a process and of its descendants, up to one more than `most`.
+def tree(pid, most=2000):
+    """Find a process and all its descendants.
 
-    Where /proc is missing, the number of the process alone.
+    Parameters
+    ----------
+    pid : int
+    most : int
+        Threads; the search ends where there are more.
+
+    Returns
+    -------
+    pids : list of int
+        The process alone where /proc is missing.
+    threads : int
+        Of all of them.
     """
-    found, waiting = [], [pid]
-    while waiting and len(found) <= most:
-        pid = waiting.pop()
+    found, waiting, threads = [], [pid], 0
+    while waiting and threads <= most:
+        pid, tasks = waiting.pop(), []
+        with contextlib.suppress(OSError):
+            tasks = os.listdir(f"/proc/{pid}/task")
         found.append(pid)
-        for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        threads += max(1, len(tasks))
+        for task in tasks[:most]:
             with contextlib.suppress(OSError, ValueError):
-                waiting += map(int, Path(path).read_text().split())
-    return found
+                waiting += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+    return found, threads
 
 
 def held(pids, folders=(), enough=0):
