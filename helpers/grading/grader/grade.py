@@ -1,6 +1,7 @@
 """Grade a folder of submissions: plan, run several at a time, write, go on after a stop."""
 
 import contextlib
+import difflib
 import hashlib
 import json
 import os
@@ -41,6 +42,7 @@ class Options:
     timeout: float = 60
     memory: float = 4
     resume: bool = False
+    only: str = ""
     course: Path = Path("course")
     sandbox: bool = True
 
@@ -74,9 +76,10 @@ def grade(options, show=print):
     with _work_folder(options) as work:
         run = _Run(options, exercises, work, protected)
         plan = _plan(options, exercises)
-        _prepare_data(plan)
-        solved = _references(options, plan, show)
-        failed = run.grade_all(solved, plan)
+        chosen = _chosen(options, plan)
+        _prepare_data(chosen)
+        solved = _references(options, chosen, show)
+        failed = run.grade_all(solved, chosen)
         records = [record for item in plan if (record := run.record_of(item))]
         write_reports(options.out, records)
     counts = Counter(row["status"].split(":")[0] for r in records for row in r["exercises"])
@@ -103,6 +106,18 @@ def _plan(options, exercises):
     if not plan:
         raise Refused(f"nothing to grade in {options.submissions}: no folder, zip or notebook")
     return plan
+
+
+def _chosen(options, plan):
+    """What is graded in this run: all, or what one student handed in."""
+    if not options.only:
+        return plan
+    mine = [item for item in plan if options.only in (item.student.name, item.student.key)]
+    if not mine:
+        names = sorted({item.student.name for item in plan})
+        near = difflib.get_close_matches(options.only, names) or names[:10]
+        raise Refused(f"nobody is named {options.only!r}; did you mean {', '.join(near)}?")
+    return mine
 
 
 def _prepare_data(plan):
@@ -169,7 +184,7 @@ class _Run:
         The reference solutions come first: if they do not get full marks on this machine, with
         these inputs, no student could.
         """
-        todo = [item for item in plan if not self.record_of(item)]
+        todo = [item for item in plan if self.options.only or not self.record_of(item)]
         total, left = sum(map(_runs, plan)), sum(map(_runs, todo))
         bar, failed = _Progress(total, total - left), []
         pool = ThreadPoolExecutor(self.options.jobs)
@@ -178,10 +193,14 @@ class _Run:
                 for item, visit in zip(references, pool.map(self.visit, references), strict=True):
                     _refuse_if_unfair(self.record(item, visit))
             for item, visit in self._visits(pool, todo, bar):
-                if isinstance(visit, CannotStart):
-                    failed.append(f"{item.student.name}, lesson {item.lesson}: {visit}")
-                else:
+                try:
+                    if isinstance(visit, Exception):
+                        raise visit
                     write_whole(self._path(item), json.dumps(self.record(item, visit), indent=1))
+                except Exception as error:  # whatever it is, it is this submission's alone
+                    failed.append(
+                        f"{plain(item.student.name)}, lesson {item.lesson}: {_said(error)}"
+                    )
                 if _runs(item):
                     bar.step()
         except CannotStart as error:
@@ -208,7 +227,7 @@ class _Run:
                 item = waiting.pop(future)
                 try:
                     yield item, future.result()
-                except CannotStart as error:
+                except Exception as error:
                     yield item, error
             bar.draw()
 
@@ -229,7 +248,11 @@ class _Run:
             **{name: getattr(item.student, name) for name in ("name", "key", "moodle", "canvas")},
             "lesson": item.lesson,
             "file": plain(file.path) if file else "",
-            "notes": [*item.notes, *(suspicious(cells.code) if cells else [])],
+            "notes": [
+                *item.notes,
+                *(suspicious(cells.code) if cells else []),
+                *(visit.notes if visit else []),
+            ],
             "status": "" if rows else plain(file.problem or "no exercise of the course in it"),
             "exercises": rows,
             "cells": {str(n + 1): error for n, error in visit.errors.items()} if visit else {},
@@ -253,7 +276,11 @@ class _Run:
         except (OSError, ValueError):
             return None
         known = isinstance(record, dict) and record.get("result") == self._key(item)
-        return record if known else None
+        return record if known or (self.options.only and isinstance(record, dict)) else None
+
+
+def _said(error):
+    return str(error) if isinstance(error, CannotStart) else f"{type(error).__name__}: {error}"
 
 
 def _runs(item):
@@ -281,13 +308,16 @@ def _settings(options, package):
         digest.update(source.read_bytes())
     now = {"timeout": options.timeout, "memory": options.memory, "program": digest.hexdigest()}
     seed = options.seed
-    if options.resume and path.exists():
+    if options.only and not path.exists():
+        raise Refused(f"there is no run in {options.out} in which one student could be graded anew")
+    if (options.resume or options.only) and path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))["seed"]
         if seed not in (None, before):
             raise Refused(f"{options.out} was begun with --seed {before}, not {seed}")
         seed = before
     settings = {"seed": secrets.randbelow(2**31) if seed is None else seed, **now}
-    write_whole(path, json.dumps(settings, indent=1))
+    if not options.only:
+        write_whole(path, json.dumps(settings, indent=1))
     return settings | {"key": hashlib.sha256(json.dumps(settings).encode()).hexdigest()}
 
 
@@ -295,7 +325,7 @@ def _settings(options, package):
 def _work_folder(options):
     """Folder for what a run needs for itself, inside OUT; it is removed at the end."""
     out, work = options.out, options.out / "at-work"
-    if out.exists() and any(out.iterdir()) and not options.resume:
+    if out.exists() and any(out.iterdir()) and not (options.resume or options.only):
         raise Refused(f"{out} is not empty: name another folder, or go on with --resume")
     work.mkdir(parents=True, exist_ok=True)
     with open(work / "lock", "w") as lock:

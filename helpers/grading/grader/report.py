@@ -98,7 +98,7 @@ def summary(records):
     if notes:
         lines = [(escape(r["name"]), escape(r["lesson"]), escape(note)) for r, note in notes]
         parts += ["<h2>Notes</h2>", _table(("student", "lesson", "note"), lines)]
-    return _page("The class", "".join(parts))
+    return page("The class", "".join(parts))
 
 
 def _exercises_table(rows):
@@ -147,7 +147,7 @@ def feedback(records):
             failed = [(escape(n), escape(error)) for n, error in record["cells"].items()]
             parts += ["<p>Cells that did not run to their end:</p>", _table(("", ""), failed)]
     parts.append("<p>Inputs were fresh ones, not those that <code>check</code> uses.</p>")
-    return _page(records[0]["name"], "".join(parts))
+    return page(records[0]["name"], "".join(parts))
 
 
 def _said(row):
@@ -162,7 +162,8 @@ def _sums(records):
     return sum(row["points"] for row in rows), sum(row["of"] for row in rows)
 
 
-def _page(title, body):
+def page(title, body):
+    """HTML page with a title and the reports' style around a body."""
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     view = '<meta name="viewport" content="width=device-width">'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}{view}</head><body>{body}</body></html>\n'
