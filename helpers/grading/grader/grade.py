@@ -229,10 +229,10 @@ class _Run:
                 for item, visit in zip(references, pool.map(self.visit, references), strict=True):
                     _refuse_if_unfair(self.record(item, visit), self.options)
             # From here on the folder holds something to go on with.
-            write_whole(
-                self.options.out / "grading.json", json.dumps(self.settings["file"], indent=1)
-            )
-            write_whole(self.options.out / "plan.txt", text)
+            out, settings = self.options.out, json.dumps(self.settings["file"], indent=1)
+            if not self.options.only:
+                write_whole(out / "grading.json", settings)
+            write_whole(out / "plan.txt", text)
             for item, visit in self._visits(pool, todo, bar):
                 try:
                     if isinstance(visit, Exception):

@@ -22,6 +22,7 @@ import types
 
 from helpers.grading import exercise as grading
 from helpers.grading.grader.libraries import Libraries
+from helpers.grading.grader.names import bound, reached
 from helpers.grading.grader.watch import Watch
 
 LIMIT = 2 * 2**20  # bytes of the facts about one answer
@@ -61,7 +62,9 @@ class Kernel:
         for name in {name for each in _own_modules().values() for name in _imported(each)}:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
-        self.modules = _own_modules()
+        self.modules, self.module = _own_modules(), module
+        self.needed = _needed(module)
+        self.own = {name for name in vars(module) if not name.startswith("__")}
         # The observers' own references: another function in the module changes nothing here.
         self.exercises = {e.id: (e.name, e.points, e.observe) for e in module.EXERCISES}
         self.shell = _shell()
@@ -139,19 +142,24 @@ class Kernel:
     def _in_a_copy(self, id, seed, seconds):
         """Observe in a forked process: whatever happens there happens to this answer only."""
         reading, writing = os.pipe()
+        token = os.urandom(16).hex()
         pid = os.fork()
         if not pid:
             with contextlib.suppress(BaseException):
                 os.setsid()
                 for descriptor in (self.answers, self.requests, reading):
                     os.close(descriptor)  # the answer has no way to the grader
+                # Whoever answers in this module's place does not know the token, and it is gone
+                # as soon as something is noticed.
+                self.watch.token, token = token, None
                 self._leave_only(id)
-                _send(writing, self._observation(id, seed))
+                answer = self._observation(id, seed)
+                _send(writing, {**answer, "token": self.watch.token})
                 os._exit(0)
             os._exit(1)
         os.close(writing)
         data, late = _received(reading, seconds)
-        code = _end(pid, grace=0 if late else LEAVING)
+        code = _end(pid, grace=LEAVING if data.endswith(b"\n") else 0 if late else 1)
         if self.alone:
             with contextlib.suppress(OSError):
                 os.kill(-1, 9)  # what the answer left running; nobody else is in here
@@ -162,7 +170,10 @@ class Kernel:
         if code or not data.endswith(b"\n"):
             return {"none": "ended", "code": code}
         try:
-            return {"none": "forged"} if more else dict(_decode(data.decode()))
+            answer = dict(_decode(data.decode()))
+            if answer.pop("token", None) != token and not answer.get("noticed"):
+                answer["noticed"] = ["may have answered in the grader's place"]
+            return {"none": "forged"} if more else answer
         except (ValueError, TypeError, RecursionError):
             return {"none": "forged"}
 
@@ -170,34 +181,24 @@ class Kernel:
         """Forget what the observing of other exercises needs; it may say what they ask for."""
         self._restore()
         self.exercises = {id: self.exercises[id]}
-        names = self.exercises[id][2].__globals__
+        names = vars(self.module)
         self.libraries.leave_out(names)
-        needed = _reached(self.exercises[id][2], names)
-        for name in [name for name in names if not name.startswith("__") and name not in needed]:
-            del names[name]
+        for name in self.own - self.needed.get(id, self.own):
+            names.pop(name, None)
 
 
-def _reached(function, names):
-    """Names of a module that a function uses, itself or by what it uses."""
-    found, waiting = set(), [function]
-    while waiting:
-        thing = waiting.pop()
-        codes = [getattr(thing, "__code__", None)] if callable(thing) else []
-        if isinstance(thing, type):
-            codes = [getattr(getattr(v, "__func__", v), "__code__", None) for v in _own(thing)]
-            waiting += thing.__bases__
-        while codes:
-            code = codes.pop()
-            if isinstance(code, types.CodeType):
-                codes += code.co_consts
-                fresh = {n for n in code.co_names if n in names} - found
-                found |= fresh
-                waiting += [names[name] for name in fresh]
-    return found
+def _needed(module):
+    """Names of a lesson's module that each exercise needs, by the exercise's number."""
+    tree = ast.parse(inspect.getsource(module))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_exercise(node)]
+    return {
+        call.args[0].value: {name for node in reached(tree, [call]) for name in bound(node)}
+        for call in calls
+    }
 
 
-def _own(kind):
-    return [getattr(value, "fget", value) or value for value in vars(kind).values()]
+def _is_exercise(call):
+    return getattr(call.func, "id", "") == "Exercise" and len(call.args) > 3
 
 
 def _own_modules():

@@ -181,8 +181,9 @@ class Visit:
     def _suspected(self):
         """Whether something that a cell left behind may have done it; next time less is run."""
         fresh = {number for number in self.suspects if not self.levels[number]}
-        for number in fresh:
+        for number in sorted(fresh):
             self.levels[number] = 1
+            self.noticed[f"of cell {number + 1} left something behind that stopped the rest"] = True
         return bool(fresh)
 
     def _ask(self, box, id):

@@ -28,15 +28,21 @@ EVENTS = {
     "object.__setattr__": "changes functions",
     "object.__delattr__": "changes functions",
 }
-THROUGH = ("inspect", "ctypes")  # modules that do it for whoever calls them
+THROUGH = ("inspect", "ctypes", "traceback")  # modules that do it for whoever calls them
 FOLDERS = ("/proc/", "/sys/")
 
 
 class Watch:
-    """What was noticed since this was made; there can be one in a process."""
+    """What was noticed since this was made; there can be one in a process.
+
+    Attributes
+    ----------
+    token : str or None
+        A secret that is forgotten as soon as something is noticed.
+    """
 
     def __init__(self):
-        self._found, self._busy = {}, False
+        self._found, self._busy, self.token = {}, False, None
         self._getframe, self._frames = sys._getframe, sys._current_frames
         self._main = threading.get_ident()
         sys.addaudithook(self._hook)
@@ -44,6 +50,7 @@ class Watch:
     def note(self, words):
         """Add something, in words that go on from "the code …"."""
         self._found[words[:200]] = True
+        self.token = None
 
     def noticed(self):
         """The first things that were noticed.
