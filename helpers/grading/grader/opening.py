@@ -155,7 +155,7 @@ def in_zip(archive, infos, parts, budget, zips=1):
         names = names_of(info)
         if info.is_dir() or SKIPPED & set(names) or is_of_the_system(names[-1]):
             continue
-        inside, reason = [*parts, *(name for name in names if name not in ("", ".."))], ""
+        inside, reason = [*parts, *(name for name in names if name not in ("", ".."))] or ["?"], ""
         if ".." in names or names[0] == "" or names[0][1:] == ":":
             reason = "its path leads out of the zip: ignored"
         elif stat.S_ISLNK(info.external_attr >> 16):

@@ -26,6 +26,7 @@ SECONDS = 60  # for one submission
 MEMORY = 2**31  # bytes for the process that reads
 CODE = 8 * MIB  # bytes of code kept of one submission
 KEPT = 100  # notebooks with exercises, other notebooks and other files told of one submission
+_TOO_MUCH = f"it took more than {SECONDS} s or {MEMORY // MIB} MiB"
 CLASS_SECONDS = 1800
 CLASS_BYTES = 64 * 2**30
 CLASS_FILES = 500_000
@@ -58,7 +59,8 @@ def read_class(path, spool, names, step=lambda done, total: None):
         If the folder or the zip itself cannot be read.
     """
     request = {"path": str(path), "spool": str(spool), "names": sorted(names)}
-    (answer,) = _lines(request) or [{"problem": "reading it took too much time or memory"}]
+    answers = list(_lines(request))
+    answer = answers[0] if answers else {"problem": f"{_TOO_MUCH} to look into it"}
     if "problem" in answer:
         raise ValueError(f"{path}: {answer['problem']}")
     place, waiting = Place(**answer["place"]), answer["units"]
@@ -77,8 +79,7 @@ def read_class(path, spool, names, step=lambda done, total: None):
             units |= {name: _unread(f"not read: {words}") for name in waiting[done:]}
             break
         if done < len(waiting):
-            words = f"reading it took more than {SECONDS} s or {MEMORY // MIB} MiB"
-            units[waiting[done]] = _unread(words)
+            units[waiting[done]] = _unread(f"{_TOO_MUCH} to read it")
             step(len(units), total)
         waiting = waiting[done + 1 :]
     return place, units
@@ -123,6 +124,7 @@ def main():
     _limit()
     request = json.load(sys.stdin)
     out = sys.stdout
+    _set_alarm()
     if "units" not in request:
         try:
             place = place_of(request["path"])
@@ -134,10 +136,14 @@ def main():
     place, spool = Place(**request["place"]), Path(request["spool"])
     reader = Reader(place, spool, set(request["names"]))
     for name in request["units"]:
-        with contextlib.suppress(AttributeError):
-            # No handler: the kernel ends the process, whatever it is in.
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        _set_alarm()
         print(json.dumps(reader.read(name)), file=out, flush=True)
+
+
+def _set_alarm():
+    with contextlib.suppress(AttributeError):
+        # No handler: the kernel ends the process, whatever it is in.
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
 
 
 def _limit():
@@ -180,10 +186,10 @@ class Reader:
         """
         budget, waiting, files, self.code = Budget(), [], [], CODE
         try:
-            with contextlib.closing(self._entries(name, budget)) as entries:
-                waiting = list(entries)
-        except (NotANotebook, OSError) as error:
-            budget.leave([name], str(error))
+            for entry in self._entries(name, budget):
+                waiting.append(entry)
+        except Exception as error:
+            budget.leave([*self.place.inside, name], _words(error))
         heapq.heapify(waiting)
         while waiting:
             entry = heapq.heappop(waiting)
@@ -193,13 +199,8 @@ class Reader:
                         heapq.heappush(waiting, inner)
                 else:
                     files.append(self._notebook(entry, budget))
-            except (NotANotebook, OSError) as error:
-                files.append(_found(entry, problem=str(error)))
-            except MemoryError:
-                words = f"too large: reading it takes more than {MEMORY // MIB} MiB"
-                files.append(_found(entry, problem=words))
             except Exception as error:  # one strange file must not end the submission
-                files.append(_found(entry, problem=f"cannot be read: {type(error).__name__}"))
+                files.append(_found(entry, problem=_words(error)))
         self._sort(files, budget.left)
         used = {"files": opening.FILES - budget.files, "bytes": opening.UNPACKED - budget.unpacked}
         path = os.path.join(self.place.path, name)
@@ -221,9 +222,9 @@ class Reader:
         left[:] = [each for each in left if not each[0][-1].lower().endswith(ends)]
         if self.zip:
             common = len(self.place.inside)
-            left[:] = [(parts[common:], reason) for parts, reason in left]
+            left[:] = [(parts[common:] or ["?"], reason) for parts, reason in left]
             for file in files:
-                file["path"] = file["path"][common:]
+                file["path"] = file["path"][common:] or ["?"]
 
     def _entries(self, name, budget):
         path = os.path.join(self.place.path, name)
@@ -250,6 +251,16 @@ class Reader:
         name = f"{digest[:32]}.json"
         (self.spool / name).write_text(text, encoding="ascii")
         return _found(entry, digest=digest, stored=name, **asdict(outline(cells, self.names)))
+
+
+def _words(error):
+    """Why a file cannot be read."""
+    if isinstance(error, NotANotebook):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"too large: reading it takes more than {MEMORY // MIB} MiB"
+    said = error.strerror if isinstance(error, OSError) else ""
+    return f"cannot be read: {said or type(error).__name__}"
 
 
 def _found(entry, **what):

@@ -37,7 +37,8 @@ def write_reports(out, records):
     records : list of dict
         As in ``results/``.
     """
-    records = sorted(records, key=lambda record: (record["key"], record["lesson"]))
+    records = [_sound(record) for record in records]
+    records.sort(key=lambda record: (record["key"], record["lesson"]))
     files = {"grades.csv": grades(records), "summary.html": summary(records)}
     files["canvas.csv"] = canvas(records)
     for lesson in sorted({record["lesson"] for record in records} - {""}):
@@ -51,6 +52,19 @@ def write_reports(out, records):
         new = path.with_name(f"{path.name}.new")
         new.write_text(text, encoding="utf-8", errors="replace", newline="")
         new.replace(path)
+
+
+def _sound(record):
+    """A record that every report can take: one that cannot be told is one line that says so."""
+    try:
+        for text in (grades, moodle, canvas, summary, feedback):
+            text([record])
+    except Exception as error:
+        words = f"not graded: could not be told: {type(error).__name__}"
+        who = {name: str(record.get(name) or "") for name in ("name", "key", "moodle", "canvas")}
+        empty = {"lesson": "", "file": "", "notes": [], "exercises": [], "cells": {}}
+        return {**who, **empty, "status": words}
+    return record
 
 
 def grades(records):
@@ -204,5 +218,5 @@ def _cell(text):
     """Text that a spreadsheet does not take for a formula."""
     # Some take full-width signs for formulas, too, or look behind spaces.
     start = unicodedata.normalize("NFKC", text[:20]).lstrip()[:1]
-    risky = start in ("=", "+", "-", "@", "\N{MINUS SIGN}") or text[:1] in ("\t", "\r", "\n")
-    return f"'{text}" if start and risky or text[:1] in ("\t", "\r", "\n") else text
+    formula = start and start in "=+-@\N{MINUS SIGN}"
+    return f"'{text}" if formula or text[:1] in ("\t", "\r", "\n") else text

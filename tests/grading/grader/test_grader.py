@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
 import signal
@@ -94,7 +95,7 @@ POINTS = {"student-01": 14, "student-02": 12, "student-03": 0, "Student Four": 1
 
 def test_every_answer_has_a_line(graded):
     rows = table(graded[0] / "grades.csv")
-    assert list(rows[0]) == ["student", "lesson", "exercise", "points", "of", "status"]
+    assert list(rows[0]) == ["student", "key", "lesson", "exercise", "points", "of", "status"]
     for name, points in POINTS.items():
         mine = [row for row in rows if row["student"] == name]
         assert [row["exercise"] for row in mine] == ["01.1", "01.2", "01.3", "01.4", "01.5"]
@@ -278,7 +279,8 @@ def test_nobody_is_graded_where_the_reference_solution_fails(tmp_path):
     code, printed = grade(tmp_path / "in", tmp_path / "out", *options)
     assert code == 1 and "does not get full marks here" in printed
     assert "01.1 count_missing: raised ModuleNotFoundError" in printed
-    assert not (tmp_path / "out" / "grades.csv").exists()
+    assert not (tmp_path / "out").exists()  # nothing is in the way of the next try
+    assert "Try another --seed" in printed
 
 
 # Judging
@@ -346,6 +348,40 @@ def test_what_students_wrote_is_text_in_every_report():
             assert tag not in page
     for text in (grades([evil]), moodle([evil]), canvas([evil])):
         assert "'=cmd()" in text and "\n=cmd" not in text
+
+
+@pytest.mark.parametrize("sign", [*"=+-@\t＝＋－＠−", " =", "\u3000＝"])
+def test_no_cell_is_a_formula(sign):
+    evil = record(f"{sign}cmd()", status=f"{sign}1")
+    evil["key"] = f"{sign}key"
+    lines = [text([evil]) for text in (grades, moodle, canvas)]
+    cells = [cell for text in lines for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert f"'{sign}cmd()" in cells and not [
+        c for c in cells if c[:1] == sign[:1] != " " and c != "-"
+    ]
+
+
+def test_two_of_one_name_are_told_apart_in_the_tables():
+    two = [record("Kim Lee") | {"key": f"kim-lee-{n}", "moodle": str(n)} for n in (1, 2)]
+    keys = [row["key"] for row in csv.DictReader(io.StringIO(grades(two)))]
+    assert keys == ["kim-lee-1", "kim-lee-2"]
+    assert "Kim Lee (1)" in summary(two) and "Kim Lee (2)" in summary(two)
+
+
+def test_what_could_not_be_graded_has_no_mark(tmp_path):
+    rows = [record("a", status="not graded: KeyError"), record("b")]
+    lines = csv.DictReader(io.StringIO(moodle(rows)))
+    assert {line["Full name"]: line["Grade"] for line in lines} == {"a": "", "b": "1"}
+
+
+def test_a_record_that_cannot_be_told_ends_nobody_elses_report(tmp_path):
+    broken = record("broken") | {"key": "broken", "exercises": [{"id": None}]}
+    write_reports(tmp_path, [broken, record("fine") | {"key": "fine"}])
+    rows = table(tmp_path / "grades.csv")
+    assert {row["student"]: row["status"] for row in rows} == {
+        "broken": "not graded: could not be told: KeyError",
+        "fine": "not yet",
+    }
 
 
 def test_everything_can_be_imported_where_unix_modules_are_missing():

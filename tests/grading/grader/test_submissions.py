@@ -575,7 +575,7 @@ reading.main()
         _, units = reading.read_class(tmp_path / "in", tmp_path, set())
     finally:
         reading._lines = lines
-    assert units["ben"]["problem"].startswith("reading it took more than")
+    assert units["ben"]["problem"].startswith("it took more than")
     assert units["anna"]["files"] and units["carl"]["files"]
 
 
