@@ -67,9 +67,9 @@ def release(tmp_path_factory):
         path.chmod(0o755)
 
 
-def in_release(release, *call, **more):
-    environment = os.environ | {"PYTHONPATH": str(release), "COURSE_BACKEND": "cpu"} | more
-    options = {"capture_output": True, "text": True, "env": environment}
+def in_release(release, *call, cwd):
+    environment = os.environ | {"PYTHONPATH": str(release), "COURSE_BACKEND": "cpu"}
+    options = {"capture_output": True, "text": True, "env": environment, "cwd": cwd}
     return subprocess.run([sys.executable, *map(str, call)], **options)
 
 
@@ -78,7 +78,8 @@ def test_the_release_has_the_command_and_not_the_instructors(release, tmp_path):
     run = in_release(release, "-m", "helpers.grading", "check", notebook, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("### 01") and run.stdout.count("| not attempted |") == 5
-    refused = in_release(release, "-m", "helpers.grading", "grade", "x", "--out", "y")
+    more = ("grade", "x", "--out", "y")
+    refused = in_release(release, "-m", "helpers.grading", *more, cwd=tmp_path)
     assert refused.returncode == 2 and "invalid choice: 'grade'" in refused.stderr
 
 

@@ -99,16 +99,31 @@ return {}"""
     book.answer("count_missing", body)
 
 
-@hostile(_1="not yet", note="changed builtins.len")
+@hostile(_1="not yet", note="changed builtins.round")
 def patched_builtin(book):
     book.answer("count_missing", WRONG)
-    book.first('import builtins\nsetattr(builtins, "len", lambda value: 4)')
+    book.first('import builtins\nsetattr(builtins, "round", lambda *values: 4)')
 
 
-@hostile(_1="not yet", note="changed pandas.core.frame.DataFrame.equals")
+@hostile(_1="not yet", note="changed pandas.DataFrame.equals")
 def patched_comparison(book):
     book.answer("count_missing", WRONG)
     book.first("import pandas as pd\npd.DataFrame.equals = lambda self, other: True")
+
+
+@hostile(_1="not yet", note="changed pandas.isinstance")
+def builtin_in_a_module(book):
+    book.answer("count_missing", WRONG)
+    book.first("import pandas\npandas.isinstance = lambda value, kind: True")
+
+
+@hostile(_1="not yet", note="reads /proc")
+def reads_its_own_memory_by_a_path(book):
+    body = """
+from pathlib import Path
+Path("/pr" + "oc/self/maps").read_text()
+return {}"""
+    book.answer("count_missing", body)
 
 
 @hostile(_1="not yet", note="changed helpers.grading.facts.describe")

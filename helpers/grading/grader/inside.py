@@ -27,11 +27,10 @@ from helpers.grading.grader.watch import Watch
 
 LIMIT = 2 * 2**20  # bytes of the facts about one answer
 DEEP = 50  # levels of lists and dicts in them
-MOST = 10  # things that are told of those that were noticed
+LEAVING = 10  # seconds for a copy to end after its answer
 
 # Bound before a student's code can put something else in their place.
 _encode, _decode = json.JSONEncoder().encode, json.JSONDecoder().decode
-LEAVING = 10  # seconds for a copy to end after its answer
 _read, _write, _select, _clock = os.read, os.write, select.select, time.monotonic
 
 
@@ -214,13 +213,12 @@ def _imported(module):
 
 def _depth(facts):
     """Levels of lists, tuples and dicts, at most one more than are allowed."""
-    level = [facts]
-    for depth in range(DEEP + 1):
-        parts = [each.values() if isinstance(each, dict) else each for each in level]
-        level = [p for each in parts for p in each if isinstance(p, (dict, list, tuple))]
-        if not level:
-            return depth + 1
-    return depth + 1
+    level, depth = [facts], 0
+    while level and depth <= DEEP:
+        level = [each for each in level if isinstance(each, dict | list | tuple)]
+        level = [p for each in level for p in (each.values() if isinstance(each, dict) else each)]
+        depth += bool(level)
+    return depth
 
 
 def _send(descriptor, message):
@@ -233,7 +231,8 @@ def _received(descriptor, seconds):
     """Bytes up to the end of a line, or of the pipe; and whether it took too long."""
     data, end = b"", _clock() + seconds
     while not data.endswith(b"\n") and len(data) < 2 * LIMIT:
-        if not _select([descriptor], [], [], max(0, end - _clock()))[0]:
+        left = end - _clock()
+        if left <= 0 or not _select([descriptor], [], [], left)[0]:
             return data, True
         piece = _read(descriptor, 2**20)
         if not piece:

@@ -4,17 +4,19 @@ An observer calls pandas, Dask and others. A cell that puts its own function in 
 theirs changes what the observer sees, so what is there before the first cell is kept.
 """
 
+import builtins
 import sys
 import types
 
 PACKAGES = (
     *("builtins", "json", "inspect", "threading", "time", "random", "pickle", "socket", "tempfile"),
     *("helpers", "numpy", "pandas", "dask", "distributed", "sklearn", "dask_ml", "joblib"),
-    *("cloudpickle", "tornado", "skops", "pyarrow"),
+    *("cloudpickle", "skops", "pyarrow"),
 )
-UNSTEADY = ("__dict__", "__weakref__", "__loader__", "__spec__")
+UNSTEADY = ("__dict__", "__weakref__", "__loader__", "__spec__", "__doc__")
 # Bound here, where no cell can change them.
-_setattr, _vars = type.__setattr__, vars
+_setattr, _delattr, _vars = type.__setattr__, type.__delattr__, vars
+_BUILTINS = frozenset(vars(builtins))
 
 
 class Libraries:
@@ -33,11 +35,11 @@ class Libraries:
 
     def __init__(self):
         modules = {n: m for n, m in sys.modules.items() if n.partition(".")[0] in PACKAGES}
-        self._modules = [(name, vars(m), _acting(m)) for name, m in modules.items()]
-        values = [value for _, _, names in self._modules for value in names.values()]
+        self._modules = [(n, vars(m), _acting(m), frozenset(vars(m))) for n, m in modules.items()]
+        values = [value for _, _, acting, _ in self._modules for value in acting.values()]
         classes = {id(v): v for v in values if isinstance(v, type) and v.__module__ in modules}
-        self._classes = [(kind, _acting(kind)) for kind in classes.values()]
-        values += [value for _, names in self._classes for value in names.values()]
+        self._classes = [(k, _acting(k), frozenset(vars(k)), _above(k)) for k in classes.values()]
+        values += [value for _, acting, _, _ in self._classes for value in acting.values()]
         plain = [getattr(value, "__func__", value) for value in values]
         functions = {id(each): each for each in plain if type(each) is types.FunctionType}
         self._functions = [(each, _parts(each)) for each in functions.values()]
@@ -51,17 +53,23 @@ class Libraries:
             Names of what was changed.
         """
         changed = []
-        for name, names, before in self._modules:
+        for name, names, before, known in self._modules:
             for key, old in before.items():
                 if names.get(key) is not old:
                     changed.append(f"{name}.{key}")
                     names[key] = old
-        for kind, before in self._classes:
+            for key in (names.keys() - known) & _BUILTINS:  # found before the builtin
+                changed.append(f"{name}.{key}")
+                del names[key]
+        for kind, before, known, above in self._classes:
             now = _vars(kind)
             for key, old in before.items():
                 if now.get(key) is not old:
                     changed.append(f"{kind.__module__}.{kind.__qualname__}.{key}")
                     _setattr(kind, key, old)
+            for key in (now.keys() - known) & above:  # found before the base's
+                changed.append(f"{kind.__module__}.{kind.__qualname__}.{key}")
+                _delattr(kind, key)
         for function, before in self._functions:
             now = _parts(function)
             if now[0] is not before[0] or now[1] is not before[1] or now[2] is not before[2]:
@@ -81,6 +89,11 @@ def _acting(holder):
         for name, value in vars(holder).items()
         if (callable(value) or hasattr(type(value), "__get__")) and name not in UNSTEADY
     }
+
+
+def _above(kind):
+    """Names that a class has from its bases."""
+    return frozenset(name for base in kind.__mro__[1:] for name in vars(base)) - {*UNSTEADY}
 
 
 def _parts(function):

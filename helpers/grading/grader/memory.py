@@ -5,27 +5,42 @@ takes the machine's memory as well. Only Linux tells; elsewhere the answer is 0.
 """
 
 import contextlib
-import glob
 import os
 from pathlib import Path
 
-MANY = 1000  # processes that are looked at
 SHARED = ("/dev/zero", "/memfd:", "/SYSV")  # names of memory that processes share
 
 
-def tree(pid):
-    """Numbers of a process and of all its descendants; of itself alone where /proc is missing."""
-    found, waiting = [], [pid]
-    while waiting and len(found) <= MANY:
-        pid = waiting.pop()
+def tree(pid, most=2000):
+    """Find a process and all its descendants.
+
+    Parameters
+    ----------
+    pid : int
+    most : int
+        Threads; the search ends where there are more.
+
+    Returns
+    -------
+    pids : list of int
+        The process alone where /proc is missing.
+    threads : int
+        Of all of them.
+    """
+    found, waiting, threads = [], [pid], 0
+    while waiting and threads <= most:
+        pid, tasks = waiting.pop(), []
+        with contextlib.suppress(OSError):
+            tasks = os.listdir(f"/proc/{pid}/task")
         found.append(pid)
-        for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        threads += max(1, len(tasks))
+        for task in tasks[:most]:
             with contextlib.suppress(OSError, ValueError):
-                waiting += map(int, Path(path).read_text().split())
-    return found
+                waiting += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+    return found, threads
 
 
-def held(pids, folders=()):
+def held(pids, folders=(), enough=0):
     """Bytes of memory that processes hold.
 
     Parameters
@@ -34,24 +49,29 @@ def held(pids, folders=()):
         Of one tree, as `tree` gives them.
     folders : sequence of str
         Temporary file systems of the last process; they count with what is in them.
+    enough : float
+        Up to this, pages that copies of a process have in common may count for each of them,
+        which is quicker to find out.
 
     Returns
     -------
     int
     """
     shared = sum(_shared(pids).values()) + _in_folders(pids[-1], folders)
-    return sum(map(_own, pids)) + shared
+    own = sum(_fields(pid, "status", "RssAnon", "VmSwap") for pid in pids)
+    if own + shared > enough:
+        own = sum(_fields(pid, "smaps_rollup", "Pss_Anon", "SwapPss") for pid in pids) or own
+    return own + shared
 
 
-def _own(pid):
-    """Bytes that a process does not share; pages that copies have in common count in parts."""
-    for name, fields in (("smaps_rollup", ("Pss_Anon", "SwapPss")), ("status", ("RssAnon",))):
-        with contextlib.suppress(OSError):
-            lines = (line.split() for line in Path(f"/proc/{pid}/{name}").read_text().split("\n"))
-            sizes = {words[0].rstrip(":"): words[1] for words in lines if len(words) == 3}
-            if fields[0] in sizes:
-                return sum(1024 * int(sizes[field]) for field in fields if field in sizes)
-    return 0
+def _fields(pid, file, *names):
+    """Sum of some fields of a file about a process, in bytes."""
+    try:
+        text = Path(f"/proc/{pid}/{file}").read_text(errors="replace")
+    except OSError:
+        return 0
+    fields = dict(line.split(":", 1) for line in text.split("\n") if ":" in line)
+    return sum(1024 * int(fields[name].split()[0]) for name in names if name in fields)
 
 
 def _shared(pids):

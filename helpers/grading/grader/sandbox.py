@@ -30,6 +30,7 @@ READING = 30  # seconds for the program to take a message
 TAIL = 4000  # bytes kept of what is printed
 TICK = 0.2  # seconds between two looks at memory and processes
 PROCESSES = 200
+THREADS = 1000
 FEW = 20  # processes; more than these are the reason when memory runs out
 DISK = 2**29  # bytes of each of the private folders
 HOME = "/home/student"
@@ -169,7 +170,7 @@ class Sandbox:
 
     def held(self):
         """Bytes of memory that the program and all that it has started hold."""
-        return counted.held(counted.tree(self._process.pid), self._folders)
+        return counted.held(counted.tree(self._process.pid, THREADS)[0], self._folders)
 
     def kill(self):
         """End the program; another thread may be waiting for it, and is told that it ended."""
@@ -222,12 +223,14 @@ class Sandbox:
         self.tail = (self.tail + data)[-TAIL:]
 
     def _watch(self):
-        processes = counted.tree(self._process.pid)
-        full = counted.held(processes, self._folders) > self.memory * 2**30
-        if len(processes) > (FEW if full else PROCESSES):
+        most = self.memory * 2**30
+        processes, threads = counted.tree(self._process.pid, THREADS)
+        # Counted first: of a thousand processes, nothing else is found out in time.
+        if len(processes) > PROCESSES or threads > THREADS:
             raise Ended("started too many processes")
-        if full:
-            raise Ended("out of memory")
+        if counted.held(processes, self._folders, most) > most:
+            few = len(processes) <= FEW
+            raise Ended("out of memory" if few else "started too many processes")
 
     def _how(self):
         """How the program ended, in words."""

@@ -28,8 +28,10 @@ EVENTS = {
     "object.__setattr__": "changes functions",
     "object.__delattr__": "changes functions",
 }
-THROUGH = ("inspect", "ctypes", "traceback")  # modules that do it for whoever calls them
+# Modules that do it for whoever calls them.
+THROUGH = ("inspect", "ctypes", "traceback", "pathlib", "IPython.core.interactiveshell")
 FOLDERS = ("/proc/", "/sys/")
+MOST = 10  # things that are told of those that were noticed
 
 
 class Watch:
@@ -59,7 +61,7 @@ class Watch:
         -------
         list of str
         """
-        return list(self._found)[:10]
+        return list(self._found)[:MOST]
 
     def look_at_threads(self):
         """Notice threads other than the first that are in a cell's code now."""

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from helpers.grading.exercise import all_exercises
 from helpers.grading.exercise import observe as observe_here
 from helpers.grading.grader import memory
+from helpers.grading.grader.grade import Options, grade
 from helpers.grading.grader.libraries import Libraries
 from helpers.grading.grader.marking import row_of
 from helpers.grading.grader.package import copy_without_judges, without_judges
 from helpers.grading.grader.replies import DEEP, NoReply, fit, only, parse
 from helpers.grading.grader.sandbox import Ended, Sandbox, TimedOut, protection
 from helpers.grading.grader.visit import ANSWER, CELL, CannotStart, Visit
+from tests.hostile import Book
 from tests.notebook_format import ROOT
 
 EXERCISES = all_exercises()
@@ -379,3 +381,38 @@ def test_importing_and_running_changes_nothing_in_the_libraries():
 
     assert dd.from_pandas(pd.DataFrame({"a": [1, 2]}), npartitions=2).a.sum().compute() == 3
     assert before.restore() == []
+
+
+# A whole class
+
+
+@pytest.mark.parametrize("where", ["visit", "judge"])
+def test_an_error_with_one_submission_is_its_own_and_is_named(where, tmp_path, monkeypatch):
+    for name in ("anna", "ben"):
+        Book("01", "exercises").write(tmp_path / "in" / name / "01.ipynb")
+    Book("01").write(tmp_path / "in" / "carla" / "01.ipynb")
+    visit, judge = Visit.run, row_of
+
+    def run(self):
+        if where == "visit" and not any("isna" in cell for cell in self.cells):
+            raise KeyError("running")
+        return visit(self)
+
+    def rows(exercise, observation, *more):
+        if where == "judge" and observation.happened == "stub" and exercise.id == "01.1":
+            raise RecursionError("too deep")
+        return judge(exercise, observation, *more)
+
+    monkeypatch.setattr(Visit, "run", run)
+    monkeypatch.setattr("helpers.grading.grader.grade.row_of", rows)
+    said = []
+    options = {"course": ROOT / "course", "seed": 5, "out": tmp_path / "out"}
+    assert grade(Options(tmp_path / "in", **options), said.append) == 1
+    words = "KeyError: 'running'" if where == "visit" else "RecursionError: too deep"
+    for name in ("anna", "ben"):
+        assert any(line.startswith(f"NOT GRADED: {name}, lesson 01: {words}") for line in said)
+    results = tmp_path / "out" / "results"
+    assert [path.name for path in results.glob("*.json")] == ["carla-01.json"]
+    monkeypatch.undo()
+    assert grade(Options(tmp_path / "in", resume=True, **options), said.append) == 0
+    assert len(list(results.glob("*.json"))) == 3
