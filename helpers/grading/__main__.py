@@ -39,7 +39,11 @@ def _add_instructors_commands(commands):
     give.add_argument("--no-try", dest="tried", action="store_false", help="don't run it")
     mark = commands.add_parser("grade", help="grade a folder, or a zip, of submissions")
     mark.add_argument("submissions", type=Path, help="folders, zips or notebooks of students")
-    mark.add_argument("--out", type=Path, required=True, help="a new folder for the results")
+    mark.add_argument("--out", type=Path, help="a new folder for the results")
+    mark.add_argument("--plan", action="store_true", help="say who handed in what; run nothing")
+    mark.add_argument("--who", type=Path, metavar="FILE", help="CSV that says whose a path is")
+    help = "take the plan as it is, doubts included"
+    mark.add_argument("--accept-doubts", action="store_true", help=help)
     mark.add_argument("--resume", action="store_true", help="go on in OUT; keep what is there")
     mark.add_argument("--only", default="", metavar="NAME", help="grade one student of OUT anew")
     mark.add_argument("--jobs", type=_at_least(1), default=2, help="submissions at a time [2]")
