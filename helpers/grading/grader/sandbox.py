@@ -22,8 +22,8 @@ import uuid
 from functools import cache
 from pathlib import Path
 
+from helpers.grading.grader import cgroup, seccomp
 from helpers.grading.grader import memory as counted
-from helpers.grading.grader import seccomp
 from helpers.grading.grader.replies import LINE, NoReply, fit, parse
 
 READING = 30  # seconds for the program to take a message
@@ -73,6 +73,7 @@ class Sandbox:
     def __init__(self, module, package, folder, data, memory, protected):
         self.memory, self.tail, self.printed = memory, b"", 0
         self._mark, self._buffer = uuid.uuid4().hex, bytearray()
+        self._groups = contextlib.ExitStack()
         self._home = Path(folder) / self._mark
         answers, theirs = os.pipe()
         os.set_inheritable(theirs, True)
@@ -92,6 +93,7 @@ class Sandbox:
             else:
                 self._home.mkdir(parents=True)
                 environment |= _needed_outside(data)
+            call = [*self._groups.enter_context(cgroup.at_most(THREADS, self._mark)), *call]
             options = {"pass_fds": passed, "start_new_session": True} if os.name != "nt" else {}
             self._process = subprocess.Popen(
                 call,
@@ -188,6 +190,7 @@ class Sandbox:
             _kill_marked(self._mark)
             shutil.rmtree(self._home, ignore_errors=True)
         self._wait_for_the_last()
+        self._groups.close()
         self._selector.close()
         self._process.stdin.close()
         self._process.stdout.close()
