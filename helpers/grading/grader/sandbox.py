@@ -177,7 +177,11 @@ class Sandbox:
     def kill(self):
         """End the program; another thread may be waiting for it, and is told that it ended."""
         if self._process.returncode is None:
-            self._process.kill()  # bubblewrap's namespaces go with it
+            # The first process of the namespaces: all others in them end with it.
+            for pid in counted.tree(self._process.pid, THREADS)[0][1:2]:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, 9)
+            self._process.kill()
 
     def close(self):
         """End the program and everything it has started; remove what it wrote."""
