@@ -72,6 +72,10 @@ class KMeansOnDask(KMeans):
         """Labels of the training rows, here."""
         return np.asarray(super().labels_)
 
+    @labels_.setter
+    def labels_(self, labels):
+        self._labels = labels, None
+
     def predict(self, X):
         """Predict in chunks."""
         return np.asarray(super().predict(self.spread(X)))
