@@ -72,9 +72,9 @@ def install(python: Path, requirements: Path) -> None:
     """Install the requirements, from uv's cache if it has all; skip without cache and network."""
     call = [*UV, "pip", "install", "--quiet", f"--python={python}", f"-r={requirements.name}"]
     limits = {"UV_HTTP_TIMEOUT": "30", "UV_HTTP_RETRIES": "2"}
-    for offline in (["--offline"], []):
+    for ways in (["--offline"], [], ["--system-certs"]):
         done = subprocess.run(
-            [*call, *offline],
+            [*call, *ways],
             cwd=requirements.parent,
             env={**os.environ, **limits},
             capture_output=True,
