@@ -74,7 +74,7 @@ def pixels(encoded):
 
 
 def test_show_sends_one_png_with_its_text(shown):
-    show(some_bars(limit=1000), f"  {ALT}\n")
+    show(some_bars(line=("limit", 1000)), f"  {ALT}\n")
     ((data, metadata, text),) = shown
     image = pixels(data["image/png"])
     assert image.shape[1] == 600 and image.shape[0] > 150
@@ -178,20 +178,33 @@ def test_one_bar_per_value(values):
 
 
 def test_bars_says_what_it_was_told():
-    axes = some_bars(limit=1280).axes[0]
+    axes = some_bars(line=("mean", 1280)).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title("left")) == tuple(NAMES.values())
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
     (line,) = axes.lines
-    assert set(line.get_xdata()) == {1280} and line.get_label() == "limit: 1,280"
-    assert [text.get_text() for text in axes.figure.legends[0].texts] == ["limit: 1,280"]
+    assert set(line.get_xdata()) == {1280} and line.get_label() == "mean: 1,280"
+    assert [text.get_text() for text in axes.figure.legends[0].texts] == ["mean: 1,280"]
     low, high = axes.get_xlim()
     assert low <= 0 and high > 1500
     assert not some_bars().axes[0].lines and not some_bars().legends
 
 
-def test_the_limit_is_in_sight():
-    low, high = some_bars(limit=5000).axes[0].get_xlim()
+def test_the_line_is_in_sight():
+    low, high = some_bars(line=("limit", 5000)).axes[0].get_xlim()
     assert low <= 5000 <= high
+
+
+def test_a_number_is_read_where_the_line_crosses_it():
+    axes = some_bars(line=("mean", 1600)).axes[0]
+    (line,) = axes.lines
+    for number in axes.texts:
+        assert number.get_path_effects() and number.get_zorder() > line.get_zorder()
+
+
+@pytest.mark.parametrize("line", [1280, ("mean",), ("", 3), {"mean": 3}, ("mean", math.nan)])
+def test_a_line_needs_a_name_and_a_number(line):
+    with pytest.raises(ValueError, match="line must be"):
+        some_bars(line=line)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +330,9 @@ def test_lines_refuses(x, series, logs, message):
 # --- both --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("figure", [some_bars(limit=1000), some_lines(logx=True, logy=True)])
+@pytest.mark.parametrize(
+    "figure", [some_bars(line=("limit", 1000)), some_lines(logx=True, logy=True)]
+)
 def test_every_text_is_large_enough_and_inside(figure):
     assert type(figure) is Figure
     renderer = FigureCanvasAgg(figure).get_renderer()
