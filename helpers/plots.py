@@ -9,6 +9,7 @@ import math
 import sys
 import textwrap
 from base64 import b64encode
+from numbers import Real
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -233,9 +234,10 @@ def _numbers(values, name, gaps=False):
 
 def _named(line):
     """Return name and place of a line that is to be drawn."""
-    if not isinstance(line, tuple) or len(line) != 2 or not str(line[0]).strip():
-        raise ValueError('line must be a name and a number: line=("mean", 110)')
-    return str(line[0]), *_numbers([line[1]], "line")
+    right = isinstance(line, tuple) and len(line) == 2 and str(line[0]).strip()
+    if not right or not isinstance(line[1], Real) or not math.isfinite(line[1]):
+        raise ValueError(f'line must be a name and a finite number, ("mean", 110), not {line!r}')
+    return str(line[0]), float(line[1])
 
 
 def _short(value):

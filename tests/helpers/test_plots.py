@@ -201,12 +201,6 @@ def test_a_number_is_read_where_the_line_crosses_it():
         assert number.get_path_effects() and number.get_zorder() > line.get_zorder()
 
 
-@pytest.mark.parametrize("line", [1280, ("mean",), ("", 3), {"mean": 3}, ("mean", math.nan)])
-def test_a_line_needs_a_name_and_a_number(line):
-    with pytest.raises(ValueError, match="line must be"):
-        some_bars(line=line)
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -226,7 +220,7 @@ def test_series_and_arrays_of_every_kind(values):
 
 
 @pytest.mark.parametrize(
-    ("labels", "values", "limit", "message"),
+    ("labels", "values", "line", "message"),
     [
         (["a"], [1, 2], None, "labels has 1, values has 2"),
         ([], [], None, "values must be a list of numbers, at least one"),
@@ -236,13 +230,17 @@ def test_series_and_arrays_of_every_kind(values):
         (["a"], 1, None, "values must be a list of numbers"),
         (["a"], [math.nan], None, "values must be finite"),
         (["a"], [math.inf], None, "values must be finite"),
-        (["a"], [1], math.nan, "limit must be finite"),
-        (["a"], [1], "128 MiB", "limit must be a list of numbers"),
+        (["a"], [1], ("mean", math.nan), "line must be a name and a finite number"),
+        (["a"], [1], ("limit", "128 MiB"), "line must be a name and a finite number"),
+        (["a"], [1], ("", 3), "line must be a name"),
+        (["a"], [1], ("mean",), "line must be a name"),
+        (["a"], [1], {"mean": 3}, "line must be a name"),
+        (["a"], [1], 1280, "line must be a name"),
     ],
 )
-def test_bars_refuses(labels, values, limit, message):
+def test_bars_refuses(labels, values, line, message):
     with pytest.raises(ValueError, match=message):
-        bars(labels, values, limit=limit, **NAMES)
+        bars(labels, values, line=line, **NAMES)
 
 
 # --- lines -------------------------------------------------------------------------------------
