@@ -7,6 +7,7 @@ another closes the first. Everything listens on 127.0.0.1 only.
 import atexit
 import logging
 import os
+from contextlib import contextmanager
 
 from helpers.backend import get_backend
 
@@ -124,6 +125,29 @@ def describe_cluster(client):
     memory = sum(worker["memory_limit"] for worker in workers)
     counts = f"{_count(len(workers), 'worker')}, {_count(threads, 'thread')}"
     return f"{counts}, {format_bytes(memory)}; dashboard: {client.dashboard_link}"
+
+
+@contextmanager
+def quiet_workers(client):
+    """Keep the workers' own logs quiet while tasks fail on purpose; afterwards they log again.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    Examples
+    --------
+    >>> client = start_cluster("cpu", n_workers=1)
+    >>> with quiet_workers(client):
+    ...     print(client.submit(int, "x").exception())
+    invalid literal for int() with base 10: 'x'
+    >>> close_cluster()
+    """
+    client.run(logging.disable, logging.CRITICAL)
+    try:
+        yield
+    finally:
+        client.run(logging.disable, logging.NOTSET)
 
 
 def _start(backend, n_workers):
