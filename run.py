@@ -33,6 +33,9 @@ def main(arguments):
     if not arguments or arguments[0] not in commands:
         print(__doc__, USAGE, sep="\n")
         return 2
+    if arguments[0] in ("test", "gpu") and not (HERE / "tests").is_dir():
+        print("This is a copy for students, without its tests: use lab or setup.", file=sys.stderr)
+        return 2
     set_up(["--extra", "gpu"] if gpu else [])
     return subprocess.call([PYTHON, *commands[arguments[0]], *arguments[1:]], cwd=HERE)
 

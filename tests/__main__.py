@@ -1,14 +1,19 @@
 """Run all tests with a deadline, and leave no process behind.
 
-``python -m tests [--deadline SECONDS] [PYTEST ARGUMENT ...]`` runs the tests and compares the
-lessons' outputs; with paths, it runs these only. The status is pytest's, 124 after the deadline,
-and 1 when the tests passed and left something running. pytest loads this file as a plugin, too.
+``python -m tests [--quick] [--deadline SECONDS] [PYTEST ARGUMENT ...]`` runs the tests and
+compares the lessons' outputs; with paths, it runs these only. ``--quick`` tells in two minutes
+whether the course works on this machine: one lesson, one solution, the fast tests. A failure is
+shown when it happens. Every limit in seconds grows with the machine's slowness, which a small piece
+of work measures first. The status is pytest's, 124 after the deadline, and 1 when the tests passed
+and left something running. pytest loads this file as a plugin, too.
 """
 
 import argparse
 import contextlib
 import os
+import re
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +31,20 @@ from tests.notebook_format import ANSI, output_text
 ROOT = Path(__file__).resolve().parents[1]
 MARK = "COURSE_TEST_RUN"  # inherited by whatever a test starts, also when its parent has gone
 PROGRESS = "COURSE_TEST_PROGRESS"
+SLOWNESS = "COURSE_TEST_SLOWNESS"  # how many times as slow this machine is as the one of the limits
+UNIT = 0.2  # seconds of the work in `slowness` there
+DEADLINE = 2100  # seconds for all tests
+CELL, TEST = 120, 300  # seconds for a cell of a lesson, for a test
 GRACE = 5  # seconds for processes that are just ending
+QUICK = [  # the gate, the fast tests, and one solution; a lesson is added to them
+    "tests/course/test_notebook_format.py",
+    "tests/helpers/test_machine.py",
+    "tests/helpers/test_compare.py",
+    "tests/grading/test_check.py",
+    "tests/test_architecture.py",
+    "tests/course/test_lessons.py::test_a_solution_is_right[01_rapids_basics]",
+    "course/00_setup.ipynb",
+]
 # Python's resource tracker and joblib's idle processes end with the kernel that has them.
 BY_THEMSELVES = ("resource_tracker", "loky")
 OPTIONS = [
@@ -35,7 +53,6 @@ OPTIONS = [
     "--override-ini=console_output_style=times",  # the seconds of every test and cell
     "--nbval",
     "--nbval-current-env",
-    "--nbval-cell-timeout=120",
     f"--ignore-glob={ROOT / 'tests'}/*.ipynb",  # material of the tests, not lessons
 ]
 
@@ -48,11 +65,15 @@ TWO = ["--numprocesses=2", "--dist=loadfile"]  # two at a time, as Scheduling sa
 class Scheduling(LoadFileScheduling):
     """Keep the cells of a lesson, and the tests of a file, in one process and in order.
 
-    The papermill runs are long and do not depend on each other: they fill both processes.
+    The papermill runs are long and do not depend on each other: they fill both processes. The
+    answers to the exercises of a lesson stay together, as they share what was observed of them.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if "test_lessons.py" in nodeid else super()._split_scope(nodeid)
+        if "test_lessons.py" in nodeid:
+            return nodeid
+        answer = re.search(r"test_exercises\.py.*\b(\d\d)\.\d", nodeid)
+        return answer[1] if answer else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -87,6 +108,29 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> pytes
     return report
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Show failures when they happen, once, in the process that shows the progress."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Failures(config), "course-failures")
+
+
+class Failures:
+    """Print what failed at once: a run that is stopped has shown what it had seen."""
+
+    def __init__(self, config: pytest.Config):
+        self.config = config
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Print the text that pytest keeps for its end."""
+        if report.failed:
+            terminal = self.config.pluginmanager.getplugin("terminalreporter")
+            terminal.write_sep("_", f"{report.nodeid} FAILED", red=True)
+            terminal.write_line(report.longreprtext)
+            for title, text in report.sections:
+                terminal.write_line(f"--- {title}\n{text}")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """After the last cell, see that the lesson closed its cluster; then the kernel is killed."""
@@ -107,6 +151,19 @@ def kernel_children(kernel: object) -> list[str]:
 
 
 # The runner
+
+
+def slowness() -> float:
+    """Return how many times as slow this machine is as the one of the limits, at least 1.
+
+    Other work on the machine counts: it makes the tests slow, too.
+    """
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        sum(number * number for number in range(4_000_000))
+        seconds.append(time.perf_counter() - start)
+    return max(1.0, round(statistics.median(seconds) / UNIT, 1))
 
 
 def marked(run: str) -> set[psutil.Process]:
@@ -149,7 +206,7 @@ def kill(run: str) -> None:
         psutil.wait_procs(found, timeout=1)
 
 
-def command(arguments: list[str]) -> list[str]:
+def command(arguments: list[str], slow: float) -> list[str]:
     """Return the call of pytest; without paths, it gets all tests and lessons."""
     paths = [name for name in arguments if Path(name.partition("::")[0]).exists()]
     if not paths:
@@ -158,17 +215,18 @@ def command(arguments: list[str]) -> list[str]:
     # nbval colours its messages unless it is told not to, also in a log.
     colour = [] if sys.stdout.isatty() else ["--color=no"]
     call = [sys.executable, "-m", "pytest", "-p", "tests.__main__"]
-    return [*call, *colour, *OPTIONS, *arguments]
+    limits = [f"--nbval-cell-timeout={CELL * slow:.0f}", f"--timeout={TEST * slow:.0f}"]
+    return [*call, *colour, *OPTIONS, *limits, *arguments]
 
 
-def run(arguments: list[str], deadline: float, progress: Path) -> int:
+def run(arguments: list[str], deadline: float, slow: float, progress: Path) -> int:
     """Run pytest, wait, clean up; return the exit status."""
     name = uuid.uuid4().hex
     # A run inside a run adds its name, so that the outer one finds its processes, too.
     marks = {MARK: f"{os.environ.get(MARK, '')}{name}:", PROGRESS: str(progress)}
-    process = subprocess.Popen(
-        command(arguments), env={**os.environ, **marks}, start_new_session=True
-    )
+    environment = {**os.environ, **marks, SLOWNESS: str(slow)}
+    call = command(arguments, slow)
+    process = subprocess.Popen(call, env=environment, start_new_session=True)
     try:
         status = process.wait(deadline)
         if left := settled(lambda: marked(name)):
@@ -191,12 +249,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--deadline", type=float, default=2100, help="seconds, default: 2100")
+    text = f"seconds, default: {DEADLINE}, and more on a slow machine"
+    parser.add_argument("--deadline", type=float, help=text)
+    text = "one lesson, one solution, the fast tests"
+    parser.add_argument("--quick", action="store_true", help=text)
     options, others = parser.parse_known_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up there, too
+    slow = slowness()
+    if slow > 1:
+        print(f"This machine is busy or slow: limits of time are {slow:g} times as long.")
+    if options.quick:
+        others = [*TWO, *(str(ROOT / name) for name in QUICK), *others]
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return run(others, options.deadline, Path(folder))
+            return run(others, options.deadline or DEADLINE * slow, slow, Path(folder))
         except KeyboardInterrupt:
             return 130
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.__main__ import MARK, described, marked
+from tests.__main__ import MARK, QUICK, ROOT, command, described, marked
 
 WITNESS = uuid.uuid4().hex  # in the environment or the command of all that these tests start
 SLEEP = f"[sys.executable, '-c', 'import time; time.sleep(600)  # {WITNESS}']"
@@ -96,3 +96,21 @@ def test_a_failing_cell_shows_what_it_printed(run):
     assert status == 1
     assert "seen 42\nZeroDivisionError: division by zero" in text
     assert left == []
+
+
+def test_a_failure_is_shown_when_it_happens(run):
+    """Also if the run never comes to its end."""
+    status, text, left = run("x = 1", "print('seen')\n1 / 0", HANG, options="--deadline=20")
+    assert status == 124
+    assert "Cell 1 FAILED" in text and "seen\nZeroDivisionError: division by zero" in text
+    assert left == []
+
+
+def test_limits_grow_on_a_slow_machine():
+    normal, slow = command(["--quiet"], 1), command(["--quiet"], 2.5)
+    assert {"--nbval-cell-timeout=120", "--timeout=300"} < set(normal)
+    assert {"--nbval-cell-timeout=300", "--timeout=750"} < set(slow)
+
+
+def test_the_quick_run_names_what_is_there():
+    assert [name for name in QUICK if not (ROOT / name.partition("::")[0]).exists()] == []

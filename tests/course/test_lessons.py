@@ -1,6 +1,7 @@
 """papermill runs lessons with other parameters, solutions and exercises; facts still hold."""
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers.grading.exercise import Result
+from tests.__main__ import CELL, SLOWNESS
 from tests.notebook_format import (
     ANSI,
     ROOT,
@@ -26,7 +28,7 @@ from tests.notebook_format import (
 )
 
 COURSE = ROOT / "course"
-SECONDS = 120  # for each cell
+SECONDS = CELL * float(os.environ.get(SLOWNESS, "1"))  # for each cell
 RIGHT = re.compile(r"\d\d\.\d+ \w+: right, (\d+) of \1 points")
 
 

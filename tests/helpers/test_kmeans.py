@@ -175,7 +175,9 @@ def test_predict_and_transform_are_lazy_on_dask_and_equal_everywhere(cluster, ho
         ({"oversampling_factor": 0}, "oversampling_factor=0"),
         ({"max_samples_per_batch": 0}, "max_samples_per_batch=0"),
         ({"init": "k-means++"}, "needs all data in one place"),
-        ({"init": np.zeros((2, 3))}, r"init has shape \(2, 3\)"),
+        ({"init": np.zeros((2, 3))}, r"initial centers \(2, 3\) does not match the number of clus"),
+        ({"init": np.zeros((5, 2))}, r"initial centers \(5, 2\) does not match the number of feat"),
+        ({"n_init": 0}, "n_init=0 should be a positive integer"),
         ({"n_clusters": 10_000}, "n_samples=9000 should be >= n_clusters=10000"),
     ],
 )
@@ -194,18 +196,17 @@ def test_bad_rows_are_refused_with_their_partition(cluster):
     X[70, 1] = np.nan
     with pytest.raises(ValueError, match="partition 1: Input X contains NaN"):
         DistributedKMeans(n_clusters=2).fit(da.from_array(X, chunks=(50, 2)))
-    with pytest.raises(ValueError, match="n_samples=0"):
+    with pytest.raises(ValueError, match="Found array with 0 sample"):
         DistributedKMeans(n_clusters=2).fit(da.from_array(X[:0], chunks=(50, 2)))
-    with pytest.raises(ValueError, match="1 dimension"):
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
         DistributedKMeans(n_clusters=2).fit(da.ones(10))
 
 
 def test_bad_weights_are_refused(cluster):
     X = da.ones((100, 2), chunks=(50, 2))
     for weights, message in [
-        (da.ones(100, chunks=25), "X has 2 partitions, sample_weight has 4"),
         (1 - da.arange(100, chunks=50) // 50 * 2, "partition 1: Negative values"),
-        (da.zeros(100, chunks=50), "zero for every row"),
+        (da.zeros(100, chunks=50), "at least one non-zero"),
     ]:
         with pytest.raises(ValueError, match=message):
             DistributedKMeans(n_clusters=2).fit(X, sample_weight=weights)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from helpers.grading.handout.generate import MARK, generate
 
-TOP = ("README.md", "LICENSE", "run.py", "pyproject.toml", "uv.lock", "environment.yml")
+TOP = ("LICENSE", "run.py", "pyproject.toml", "uv.lock", "environment.yml")
+README = "helpers/grading/handout/students.md"  # the release's own README.md
 NAME = "scale-out-ml-course"  # folder in the zip
 DAY = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: the same content gives the same bytes
 
@@ -54,32 +55,33 @@ def release(out, tried=True, root=None, show=print):
     changes = generate(root / "course", check_only=True)
     if changes:
         raise ValueError("run `python -m helpers.grading generate` first: " + "; ".join(changes))
-    names = released_files(root)
-    for name in names:
-        if MARK.search((root / name).read_text(encoding="utf-8", errors="replace")):
+    files = released_files(root)
+    for name, path in files.items():
+        if MARK.search(path.read_text(encoding="utf-8", errors="replace")):
             raise ValueError(f"{name} holds a solution")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "made")
         write = _write_zip if out.suffix == ".zip" else _write_folder
-        write(root, names, made)
+        write(files, made)
         if tried:
             for line in run_exercises(_unpacked(made, Path(folder, "tried"))):
                 show(line)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, out)
-    show(f"{out}: {len(names)} files")
+    show(f"{out}: {len(files)} files")
     return 0
 
 
 def released_files(root):
-    """Names of the files that students get, sorted, relative to the course's folder."""
+    """Files that students get: sorted names in the release, and where each comes from."""
     course, grading = root / "course", root / "helpers" / "grading"
     paths = [root / name for name in TOP if (root / name).exists()]
     paths += [*course.glob("[0-9]*.ipynb"), *(course / "exercises").glob("[0-9]*.ipynb")]
     paths += [*(root / "images").glob("*.*"), *(root / "helpers").glob("*.py")]
     paths += [path for path in grading.glob("*.py") if path.name != "__main__.py"]
     paths += (grading / "lessons").glob("*.py")
-    return sorted(path.relative_to(root).as_posix() for path in paths)
+    files = {path.relative_to(root).as_posix(): path for path in paths}
+    return dict(sorted({**files, "README.md": root / README}.items()))
 
 
 def run_exercises(folder):
@@ -133,16 +135,16 @@ def _unpacked(made, place):
     return place / NAME
 
 
-def _write_folder(root, names, made):
-    for name in names:
+def _write_folder(files, made):
+    for name, path in files.items():
         (made / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / name, made / name)
+        shutil.copyfile(path, made / name)
 
 
-def _write_zip(root, names, made):
+def _write_zip(files, made):
     # Stored, not compressed: compressed bytes differ between versions of the library.
     with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
-        for name in names:
+        for name, path in files.items():
             entry = zipfile.ZipInfo(f"{NAME}/{name}", DAY)
             entry.create_system, entry.external_attr = 3, 0o100644 << 16
-            archive.writestr(entry, (root / name).read_bytes())
+            archive.writestr(entry, path.read_bytes())

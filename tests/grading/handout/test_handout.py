@@ -1,6 +1,7 @@
 """What an author makes: the students' copies and the release."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from helpers.grading.__main__ import main
 from helpers.grading.handout import release as releasing
 from helpers.grading.handout.generate import generate, student_copy
-from tests.notebook_format import ROOT
+from tests.notebook_format import ROOT, check_links, check_page
 
 # The students' copies
 
@@ -91,7 +92,6 @@ def small_course(tmp_path):
     for folder in ("", "solutions", "exercises"):
         (root / "course" / folder).mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "course" / folder / "01_rapids_basics.ipynb", root / "course" / folder)
-    shutil.copy(ROOT / "README.md", root)
     return root
 
 
@@ -99,7 +99,7 @@ def test_the_release_runs_and_is_the_same_every_time(small_course, tmp_path):
     said = []
     releasing.release(tmp_path / "a.zip", root=small_course, show=said.append)
     assert "01_rapids_basics.ipynb runs, 5 checks say: not attempted" in said
-    os.utime(small_course / "README.md")
+    os.utime(small_course / releasing.README)
     releasing.release(tmp_path / "b.zip", tried=False, root=small_course, show=said.append)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     releasing.release(tmp_path / "c", tried=False, root=small_course, show=said.append)
@@ -134,3 +134,24 @@ def test_the_real_release_holds_every_lesson_and_no_solution():
     lessons = {Path(name).stem for name in names if name.startswith("course/exercises/")}
     assert lessons == {path.stem for path in (ROOT / "course" / "solutions").glob("*.ipynb")}
     assert "run.py" in names and "uv.lock" in names and "pyproject.toml" in names
+
+
+def test_the_releases_links_and_commands_work_there(tmp_path):
+    releasing.release(tmp_path / "given", tried=False, show=str)
+    given = tmp_path / "given"
+    notebooks = sorted(given.rglob("*.ipynb"))
+    problems = [*check_page(given / "README.md")]
+    problems += [p for path in notebooks for p in check_links(path, nbformat.read(path, 4))]
+    assert notebooks and problems == []
+    text = (given / "README.md").read_text(encoding="utf-8")
+    commands = set(re.findall(r"run\.py (\w+)", text))
+    assert commands == {"lab", "setup"}  # the others need the tests
+
+
+def test_a_command_that_needs_the_tests_says_so_in_the_release(tmp_path):
+    shutil.copy(ROOT / "run.py", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "run.py", "test"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "without its tests" in done.stderr
+    assert not (tmp_path / ".venv").exists()
