@@ -17,10 +17,10 @@ from helpers.grading.exercise import Result
 from tests.__main__ import CELL, SLOWNESS
 from tests.notebook_format import (
     ANSI,
+    FENCE,
     ROOT,
     canonical,
     dumps,
-    headings,
     is_compared,
     output_text,
     read,
@@ -124,20 +124,24 @@ def differences(stored: NotebookNode, new: NotebookNode) -> Iterator[str]:
 def without_optional(notebook: NotebookNode) -> NotebookNode:
     """Return the notebook without the sections whose heading ends with (optional).
 
-    A cell that goes on with another section stays whole: its text is not run.
+    A heading begins a part, also in the middle of a cell.
     """
     kept, inside = [], 0  # the level of the optional section's heading, 0 outside
     for cell in notebook.cells:
-        optional = inside and cell.cell_type == "code"
-        for level, title in headings(cell.source) if cell.cell_type == "markdown" else ():
-            if not inside or level <= inside:
-                inside = level if title.endswith("(optional)") else 0
-        if not optional:
-            kept.append(cell)
+        if cell.cell_type == "code":
+            kept += [] if inside else [cell]
+            continue
+        parts = []
+        for part in re.split(r"^(?=#{1,6} )", FENCE.sub("", cell.source), flags=re.MULTILINE):
+            heading = re.match(r"(#+) (.*)", part)
+            if heading and (not inside or len(heading[1]) <= inside):
+                inside = len(heading[1]) if heading[2].endswith("(optional)") else 0
+            parts += [] if inside else [part]
+        kept.append(new_markdown_cell("".join(parts)))
     return new_notebook(cells=kept, metadata=notebook.metadata)
 
 
-OPTIONAL = [path for path in LESSONS if without_optional(read(path)).cells != read(path).cells]
+OPTIONAL = [path for path in LESSONS if r"(optional)\n" in path.read_text(encoding="utf-8")]
 
 
 # The course
@@ -194,8 +198,10 @@ def test_only_optional_sections_are_left_out():
     cells = [
         cell for text in page for cell in (new_markdown_cell(text), new_code_cell(text.split()[-1]))
     ]
+    cells.append(new_markdown_cell("Text.\n\n### F (optional)\n\nMore.\n\n## G\n\nEnd."))
     kept = without_optional(new_notebook(cells=cells)).cells
     assert [cell.source for cell in kept if cell.cell_type == "code"] == ["B", "D", "E"]
+    assert kept[-1].source == "Text.\n\n## G\n\nEnd."
 
 
 def store(path: Path, *cells: NotebookNode) -> Path:
