@@ -20,7 +20,7 @@ from tests.notebook_format import CHOICE, FENCE, QUESTION, ROOT, SUMMARY, output
 
 # What is no prose: code blocks, code words, alternative texts and targets of links, HTML.
 NOT_PROSE = re.compile(r"`[^`]*`|!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|<[^>]+>")
-NUMBER = re.compile(r"(?<![\w.,])(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+)(?![\w]|[.,]\d)")
+NUMBER = re.compile(r"(?<![\w.,])(?!0\d\.)(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+)(?![\w]|[.,]\d)")
 # A library's name and then a number is a version.
 VERSION = re.compile(
     r"\b(?:Python|RAPIDS|cuML|cuDF|CuPy|CUDA|Dask|dask-ml|scikit-learn|pandas|NumPy|skops|joblib|"
@@ -43,6 +43,18 @@ SOURCES = {
         "8,192": "the default of max_samples_per_batch in helpers.kmeans",
     },
     "04": {"26.10": "cuML's version, pinned in pyproject.toml"},
+    "07": {
+        "1.10": "scikit-learn's deprecation warning",
+        "0.69": "log 2, what a forecast of one half costs",
+        "7.45": "10,000,000 rows of 100 columns of 8 bytes, in GiB",
+    },
+    "08": {
+        "0.60": "a default of distributed's worker.memory",
+        "0.70": "a default of distributed's worker.memory",
+        "0.80": "a default of distributed's worker.memory",
+        "0.95": "a default of distributed's worker.memory",
+    },
+    "09": {"0.5": "guessing between two classes"},
 }
 
 # Each term and the lesson that introduces it, in bold.
