@@ -145,6 +145,29 @@ def describe_cluster(client):
     return f"{counts}, {format_bytes(memory)}; dashboard: {client.dashboard_link}"
 
 
+@contextmanager
+def quiet_workers(client):
+    """Keep the workers' own logs quiet while tasks fail on purpose; afterwards they log again.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    Examples
+    --------
+    >>> client = start_cluster("cpu", n_workers=1)
+    >>> with quiet_workers(client):
+    ...     print(client.submit(int, "x").exception())
+    invalid literal for int() with base 10: 'x'
+    >>> close_cluster()
+    """
+    client.run(logging.disable, logging.CRITICAL)
+    try:
+        yield
+    finally:
+        client.run(logging.disable, logging.NOTSET)
+
+
 def _start(backend, n_workers, timeout):
     import dask
     import distributed  # noqa: F401  (its settings are there only after it is imported)

@@ -9,6 +9,7 @@ import math
 import sys
 import textwrap
 from base64 import b64encode
+from numbers import Real
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -87,7 +88,7 @@ def show(figure, alt):
     display(_Picture(png.getvalue(), " ".join(alt.split())))
 
 
-def bars(labels, values, *, xlabel, ylabel, title, limit=None):
+def bars(labels, values, *, xlabel, ylabel, title, line=None):
     """Draw one horizontal bar per label, the first on top: sizes of partitions, say.
 
     Parameters
@@ -96,8 +97,8 @@ def bars(labels, values, *, xlabel, ylabel, title, limit=None):
     values : sequence of n finite numbers
     xlabel, ylabel, title : str
         `xlabel` says what the length of a bar is, with its unit; `ylabel` what a bar is.
-    limit : float, optional
-        Where to draw a line, named in the legend.
+    line : tuple of (str, float), optional
+        Name and place of a vertical line, both written into the legend: ``("mean", 110)``.
 
     Returns
     -------
@@ -105,14 +106,14 @@ def bars(labels, values, *, xlabel, ylabel, title, limit=None):
 
     Examples
     --------
-    >>> figure = bars(["0", "1"], [90, 140], limit=128,
+    >>> figure = bars(["0", "1"], [90, 140], line=("limit", 128),
     ...               xlabel="size (MiB)", ylabel="partition", title="One partition is too big")
     >>> len(figure.axes[0].patches)
     2
     """
     labels = [str(label) for label in to_host(labels)]
     values = _numbers(values, "values")
-    limits = [] if limit is None else _numbers([limit], "limit")
+    name, place = _named(line) if line is not None else (None, None)
     if len(labels) != len(values):
         raise ValueError(f"lengths differ: labels has {len(labels)}, values has {len(values)}")
     n = len(values)
@@ -124,12 +125,14 @@ def bars(labels, values, *, xlabel, ylabel, title, limit=None):
     axes.invert_yaxis()
     axes.margins(x=0.2)  # room for the numbers
     _ticks(axes.xaxis, values, False)
+    # A white edge: the line is seen on a bar, and a number where the line crosses it.
+    outline = {"path_effects": [withStroke(linewidth=5, foreground="white")]}
     if n <= NAMED_BARS:
-        axes.bar_label(drawn, [f"{value:,.8g}" for value in values], padding=3, fontsize=SMALL)
-    for limit in limits:
-        outline = [withStroke(linewidth=5, foreground="white")]  # to be seen on a bar, too
-        style = {"color": GREY, "linestyle": "--", "linewidth": 2, "path_effects": outline}
-        axes.axvline(limit, label=f"limit: {limit:,.8g}", **style)
+        numbers = [f"{value:,.8g}" for value in values]
+        axes.bar_label(drawn, numbers, padding=3, fontsize=SMALL, **outline)
+    if name:
+        style = {"color": GREY, "linestyle": "--", "linewidth": 2}
+        axes.axvline(place, label=f"{name}: {place:,.8g}", **style, **outline)
         axes.figure.legend(loc="outside lower right", fontsize=SMALL, frameon=False)
     return axes.figure
 
@@ -227,6 +230,14 @@ def _numbers(values, name, gaps=False):
     if np.isinf(array).any() or (np.isnan(array).all() if gaps else np.isnan(array).any()):
         raise ValueError(f"{name} must be finite: drop or replace NaN and infinity first")
     return array.astype(float).tolist()
+
+
+def _named(line):
+    """Return name and place of a line that is to be drawn."""
+    right = isinstance(line, tuple) and len(line) == 2 and str(line[0]).strip()
+    if not right or not isinstance(line[1], Real) or not math.isfinite(line[1]):
+        raise ValueError(f'line must be a name and a finite number, ("mean", 110), not {line!r}')
+    return str(line[0]), float(line[1])
 
 
 def _short(value):

@@ -11,11 +11,21 @@ from types import SimpleNamespace
 import papermill
 import pytest
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers.grading.exercise import Result
 from tests.__main__ import CELL, SLOWNESS
-from tests.notebook_format import ANSI, ROOT, canonical, dumps, is_compared, output_text, read, tags
+from tests.notebook_format import (
+    ANSI,
+    FENCE,
+    ROOT,
+    canonical,
+    dumps,
+    is_compared,
+    output_text,
+    read,
+    tags,
+)
 
 COURSE = ROOT / "course"
 SECONDS = CELL * float(os.environ.get(SLOWNESS, "1"))  # for each cell
@@ -50,6 +60,7 @@ def folder(tmp_path):
 
 def execute(path: Path, folder: Path, cwd: Path = COURSE, **parameters) -> NotebookNode:
     """Run a notebook from top to bottom and return it; fail with the cell that failed."""
+    folder.mkdir(exist_ok=True)
     output, error = folder / path.name, None
     output.unlink(missing_ok=True)
     try:
@@ -107,6 +118,32 @@ def differences(stored: NotebookNode, new: NotebookNode) -> Iterator[str]:
             yield "\n".join(["--- source:", old.source, "--- stored (-) and now (+):", *lines])
 
 
+# Leaving out
+
+
+def without_optional(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook without the sections whose heading ends with (optional).
+
+    A heading begins a part, also in the middle of a cell.
+    """
+    kept, inside = [], 0  # the level of the optional section's heading, 0 outside
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            kept += [] if inside else [cell]
+            continue
+        parts = []
+        for part in re.split(r"^(?=#{1,6} )", FENCE.sub("", cell.source), flags=re.MULTILINE):
+            heading = re.match(r"(#+) (.*)", part)
+            if heading and (not inside or len(heading[1]) <= inside):
+                inside = len(heading[1]) if heading[2].endswith("(optional)") else 0
+            parts += [] if inside else [part]
+        kept.append(new_markdown_cell("".join(parts)))
+    return new_notebook(cells=kept, metadata=notebook.metadata)
+
+
+OPTIONAL = [path for path in LESSONS if r"(optional)\n" in path.read_text(encoding="utf-8")]
+
+
 # The course
 
 
@@ -127,6 +164,17 @@ def test_a_lesson_says_the_same_with_other_workers(path, n_workers, folder):
         pytest.fail(text, pytrace=False)
 
 
+@by_name(OPTIONAL)
+def test_what_is_optional_can_be_left_out(path, folder):
+    core = without_optional(read(path))
+    shorter = folder / path.name
+    shorter.write_text(dumps(core), encoding="utf-8")
+    different = list(differences(core, execute(shorter, folder / "run")))
+    if different:
+        text = "\n\n".join([f"{path.name} without its optional sections:", *different])
+        pytest.fail(text, pytrace=False)
+
+
 @by_name(SOLUTIONS)
 def test_a_solution_is_right(path, folder):
     new = execute(path, folder, cwd=path.parent)
@@ -143,6 +191,17 @@ def test_an_exercise_runs_as_it_is_given_out(path, folder):
 
 
 # These functions
+
+
+def test_only_optional_sections_are_left_out():
+    page = "## A (optional)\n\n### Below", "## B", "### C (optional)", "### D", "# E"
+    cells = [
+        cell for text in page for cell in (new_markdown_cell(text), new_code_cell(text.split()[-1]))
+    ]
+    cells.append(new_markdown_cell("Text.\n\n### F (optional)\n\nMore.\n\n## G\n\nEnd."))
+    kept = without_optional(new_notebook(cells=cells)).cells
+    assert [cell.source for cell in kept if cell.cell_type == "code"] == ["B", "D", "E"]
+    assert kept[-1].source == "Text.\n\n## G\n\nEnd."
 
 
 def store(path: Path, *cells: NotebookNode) -> Path:

@@ -1,5 +1,6 @@
 """Start, reuse, join, close; and what goes wrong with words that help."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,7 +11,13 @@ import pytest
 from distributed import Client, LocalCluster, Security
 
 import helpers.cluster
-from helpers.cluster import ClusterError, close_cluster, describe_cluster, start_cluster
+from helpers.cluster import (
+    ClusterError,
+    close_cluster,
+    describe_cluster,
+    quiet_workers,
+    start_cluster,
+)
 
 IN_THIS_PROCESS = {
     "processes": False,
@@ -299,3 +306,15 @@ def test_the_link_leads_through_jupyterhub(monkeypatch):
     with dask.config.set({"distributed.dashboard.link": "{scheme}://{host}:{port}/status"}):
         client = start_cluster("cpu", n_workers=1)
         assert "dashboard: /user/ada/proxy/" in describe_cluster(client)
+
+
+def test_workers_are_quiet_inside_and_log_again_after_an_error():
+    client = start_cluster("cpu", n_workers=1)
+
+    def may_log():
+        return logging.getLogger("distributed.worker").isEnabledFor(logging.ERROR)
+
+    with pytest.raises(ZeroDivisionError), quiet_workers(client):
+        assert set(client.run(may_log).values()) == {False}
+        raise ZeroDivisionError
+    assert set(client.run(may_log).values()) == {True}

@@ -74,7 +74,7 @@ def pixels(encoded):
 
 
 def test_show_sends_one_png_with_its_text(shown):
-    show(some_bars(limit=1000), f"  {ALT}\n")
+    show(some_bars(line=("limit", 1000)), f"  {ALT}\n")
     ((data, metadata, text),) = shown
     image = pixels(data["image/png"])
     assert image.shape[1] == 600 and image.shape[0] > 150
@@ -178,20 +178,27 @@ def test_one_bar_per_value(values):
 
 
 def test_bars_says_what_it_was_told():
-    axes = some_bars(limit=1280).axes[0]
+    axes = some_bars(line=("mean", 1280)).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title("left")) == tuple(NAMES.values())
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
     (line,) = axes.lines
-    assert set(line.get_xdata()) == {1280} and line.get_label() == "limit: 1,280"
-    assert [text.get_text() for text in axes.figure.legends[0].texts] == ["limit: 1,280"]
+    assert set(line.get_xdata()) == {1280} and line.get_label() == "mean: 1,280"
+    assert [text.get_text() for text in axes.figure.legends[0].texts] == ["mean: 1,280"]
     low, high = axes.get_xlim()
     assert low <= 0 and high > 1500
     assert not some_bars().axes[0].lines and not some_bars().legends
 
 
-def test_the_limit_is_in_sight():
-    low, high = some_bars(limit=5000).axes[0].get_xlim()
+def test_the_line_is_in_sight():
+    low, high = some_bars(line=("limit", 5000)).axes[0].get_xlim()
     assert low <= 5000 <= high
+
+
+def test_a_number_is_read_where_the_line_crosses_it():
+    axes = some_bars(line=("mean", 1600)).axes[0]
+    (line,) = axes.lines
+    for number in axes.texts:
+        assert number.get_path_effects() and number.get_zorder() > line.get_zorder()
 
 
 @pytest.mark.parametrize(
@@ -213,7 +220,7 @@ def test_series_and_arrays_of_every_kind(values):
 
 
 @pytest.mark.parametrize(
-    ("labels", "values", "limit", "message"),
+    ("labels", "values", "line", "message"),
     [
         (["a"], [1, 2], None, "labels has 1, values has 2"),
         ([], [], None, "values must be a list of numbers, at least one"),
@@ -223,13 +230,17 @@ def test_series_and_arrays_of_every_kind(values):
         (["a"], 1, None, "values must be a list of numbers"),
         (["a"], [math.nan], None, "values must be finite"),
         (["a"], [math.inf], None, "values must be finite"),
-        (["a"], [1], math.nan, "limit must be finite"),
-        (["a"], [1], "128 MiB", "limit must be a list of numbers"),
+        (["a"], [1], ("mean", math.nan), "line must be a name and a finite number"),
+        (["a"], [1], ("limit", "128 MiB"), "line must be a name and a finite number"),
+        (["a"], [1], ("", 3), "line must be a name"),
+        (["a"], [1], ("mean",), "line must be a name"),
+        (["a"], [1], {"mean": 3}, "line must be a name"),
+        (["a"], [1], 1280, "line must be a name"),
     ],
 )
-def test_bars_refuses(labels, values, limit, message):
+def test_bars_refuses(labels, values, line, message):
     with pytest.raises(ValueError, match=message):
-        bars(labels, values, limit=limit, **NAMES)
+        bars(labels, values, line=line, **NAMES)
 
 
 # --- lines -------------------------------------------------------------------------------------
@@ -317,7 +328,9 @@ def test_lines_refuses(x, series, logs, message):
 # --- both --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("figure", [some_bars(limit=1000), some_lines(logx=True, logy=True)])
+@pytest.mark.parametrize(
+    "figure", [some_bars(line=("limit", 1000)), some_lines(logx=True, logy=True)]
+)
 def test_every_text_is_large_enough_and_inside(figure):
     assert type(figure) is Figure
     renderer = FigureCanvasAgg(figure).get_renderer()
