@@ -6,10 +6,22 @@ another closes the first. Everything listens on 127.0.0.1 only.
 
 import atexit
 import logging
+import math
 import os
+import tempfile
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
+from multiprocessing import current_process
+from numbers import Integral, Real
+from pathlib import Path
+from threading import Thread
+from time import monotonic
 
 from helpers.backend import get_backend
+
+PER_CORE = 8  # workers of one thread each; more would only take memory from each other
+UNGUARDED = "COURSE_CLUSTER_UNGUARDED"  # names a file that a worker writes which starts a cluster
 
 _open = {"asked": None, "client": None, "cluster": None}
 
@@ -27,13 +39,14 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
         On the CPU the workers are `n_workers` processes with one thread each; on the GPU there is
         one worker per visible GPU, at most `n_workers`.
     n_workers : int
-        Workers to start, or to wait for when joining.
+        Workers to start, at most 8 for each CPU core, or to wait for when joining.
     scheduler : str, optional
         Address of a running scheduler, such as ``"tcp://10.0.0.5:8786"`` or ``"tls://…"``.
     security : distributed.Security, optional
         TLS certificates for a ``tls://`` scheduler; default: those named in Dask's configuration.
     timeout : float
-        Seconds to wait for the workers.
+        Seconds that all of it may take: to start or to join, to wait for the workers, to compare
+        versions.
 
     Returns
     -------
@@ -43,10 +56,12 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     Raises
     ------
     ValueError
-        If `n_workers` or `timeout` is not positive, or `scheduler` is not an address.
+        If `n_workers` or `timeout` is not a positive number, there are too many workers for this
+        machine, `scheduler` is not an address or `security` not a Security.
     ClusterError
-        If nothing listens at `scheduler`, its Python or package versions differ from those here,
-        or fewer than `n_workers` workers came within `timeout`.
+        If the workers did not start, nothing listens at `scheduler`, its Python or package versions
+        differ from those here, or fewer than `n_workers` workers came within `timeout`. Nothing
+        that was started goes on running.
 
     Examples
     --------
@@ -55,7 +70,9 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     3
     >>> close_cluster()
     """
-    _check_arguments(n_workers, scheduler, timeout)
+    _refuse_inside_a_starting_worker()
+    _check_arguments(n_workers, scheduler, security, timeout)
+    n_workers, deadline = int(n_workers), monotonic() + timeout
     backend = get_backend(backend)
     # A message that was under way when somebody closed a cluster is no news to a learner.
     logging.getLogger("distributed.batched").setLevel(logging.WARNING)
@@ -67,12 +84,13 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     close_cluster()
     try:
         if scheduler:
-            _open["client"] = _join(scheduler, security, timeout)
+            _open["client"] = _join(scheduler, security, deadline - monotonic())
         else:
-            _open["cluster"], _open["client"] = _start(backend, n_workers)
+            _open["cluster"] = _start(backend, n_workers, timeout)
+            _open["client"] = _open["cluster"].get_client()
             n_workers = min(n_workers, len(_open["cluster"].worker_spec))
-        _wait_for_workers(_open["client"], n_workers, timeout)
-        _compare_versions(_open["client"])
+        _wait_for_workers(_open["client"], n_workers, timeout, deadline)
+        _compare_versions(_open["client"], timeout, deadline)
     except BaseException:
         close_cluster()
         raise
@@ -150,7 +168,7 @@ def quiet_workers(client):
         client.run(logging.disable, logging.NOTSET)
 
 
-def _start(backend, n_workers):
+def _start(backend, n_workers, timeout):
     import dask
     import distributed  # noqa: F401  (its settings are there only after it is imported)
 
@@ -168,8 +186,92 @@ def _start(backend, n_workers):
         n_workers = min(n_workers, gpus)
     else:
         options |= {"threads_per_worker": 1, "processes": True}
-    cluster = backend.LocalCluster(n_workers=n_workers, **options)
-    return cluster, cluster.get_client()
+    before = _started_processes()
+    with _seen_from_workers() as unguarded:
+        starting = _in_a_thread(backend.LocalCluster, n_workers=n_workers, **options)
+        try:
+            return starting.result(timeout)
+        except BaseException as error:
+            # A cluster whose workers are gone closes itself and ends the call that makes it.
+            for process in _started_processes() - before:
+                process.kill()
+            wait_for([starting], timeout=30)
+            if starting.done() and not starting.exception():
+                starting.result().close()
+            if not isinstance(error, Exception):  # somebody interrupts
+                raise
+            raise ClusterError(
+                _why_it_did_not_start(error, unguarded, n_workers, timeout)
+            ) from None
+
+
+def _why_it_did_not_start(error, unguarded, n_workers, timeout):
+    if unguarded.exists():
+        return (
+            'A script starts its cluster below the line `if __name__ == "__main__":`. Each worker '
+            "is a new process that imports the script first; without that line it would start a "
+            "cluster, too."
+        )
+    if isinstance(error, TimeoutError):
+        return (
+            f"{_count(n_workers, 'worker')} did not start within {timeout:g} s: ask for fewer, "
+            "close other programs, or give them more time with start_cluster(timeout=...)."
+        )
+    return (
+        f"The workers ended before they had started ({error}). Look at their own output; is there "
+        "enough memory? helpers.machine.check_machine() tells."
+    )
+
+
+def _in_a_thread(call, *args, **options):
+    """Call in a thread of its own, which nobody needs to wait for; return the future result."""
+    future = Future()
+
+    def work():
+        try:
+            future.set_result(call(*args, **options))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return future
+
+
+def _started_processes():
+    """The processes that multiprocessing has started here, and theirs."""
+    import psutil
+
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "--multiprocessing-fork" in process.cmdline():
+                found.add(process)
+        except psutil.Error:  # it has ended meanwhile
+            pass
+    return found
+
+
+@contextmanager
+def _seen_from_workers():
+    """Name a file to the workers that start meanwhile; see `_refuse_inside_a_starting_worker`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "unguarded")
+        os.environ[UNGUARDED] = str(path)
+        try:
+            yield path
+        finally:
+            del os.environ[UNGUARDED]
+
+
+def _refuse_inside_a_starting_worker():
+    """End a worker that imports the script which starts it, and let the script's process know."""
+    if not getattr(current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        return
+    path = os.environ.get(UNGUARDED)
+    if path is None:
+        raise ClusterError('Start the cluster below the line `if __name__ == "__main__":`.')
+    Path(path).touch()
+    os._exit(1)  # without a traceback, and without what else the script would do
 
 
 def _join(scheduler, security, timeout):
@@ -209,11 +311,11 @@ def _probe(scheduler, security, timeout):
         ) from None
 
 
-def _wait_for_workers(client, n_workers, timeout):
+def _wait_for_workers(client, n_workers, timeout, deadline):
     from distributed import TimeoutError as DaskTimeoutError
 
     try:
-        client.wait_for_workers(n_workers, timeout=timeout)
+        client.wait_for_workers(n_workers, timeout=max(deadline - monotonic(), 0.1))
     except (DaskTimeoutError, TimeoutError):
         here = len(client.scheduler_info(n_workers=-1)["workers"])
         raise ClusterError(
@@ -223,9 +325,15 @@ def _wait_for_workers(client, n_workers, timeout):
         ) from None
 
 
-def _compare_versions(client):
+def _compare_versions(client, timeout, deadline):
     """Refuse a cluster whose Python or packages differ from those of this process."""
-    versions = client.get_versions()
+    try:
+        versions = _in_a_thread(client.get_versions).result(max(deadline - monotonic(), 1))
+    except TimeoutError:
+        raise ClusterError(
+            f"A worker is there, but did not answer within {timeout:g} s: it hangs, or its machine "
+            "is too busy. End it, or give it more time with start_cluster(timeout=...)."
+        ) from None
     here = _packages(versions["client"])
     differ = set()
     for place in [versions["scheduler"], *versions["workers"].values()]:
@@ -258,13 +366,27 @@ def _link_through_jupyterhub(config):
         config.set({"distributed.dashboard.link": prefix + "proxy/{port}/status"})
 
 
-def _check_arguments(n_workers, scheduler, timeout):
-    if not isinstance(n_workers, int) or isinstance(n_workers, bool) or n_workers < 1:
+def _check_arguments(n_workers, scheduler, security, timeout):
+    from distributed import Security
+
+    if not isinstance(n_workers, Integral) or isinstance(n_workers, bool) or n_workers < 1:
         raise ValueError(f"n_workers must be a whole number of at least 1, not {n_workers!r}")
-    if not isinstance(timeout, int | float) or not timeout > 0:
+    if not isinstance(timeout, Real) or isinstance(timeout, bool) or not 0 < timeout < math.inf:
         raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
+    if security is not None and not isinstance(security, Security):
+        raise ValueError(
+            f"security must be a distributed.Security, not {type(security).__name__}: "
+            "Security(tls_ca_file=..., tls_client_cert=..., tls_client_key=...)"
+        )
     if scheduler is not None:
         _host_and_port(scheduler)
+        return
+    cores = os.cpu_count() or 1
+    if n_workers > PER_CORE * cores:
+        raise ValueError(
+            f"n_workers={n_workers} are too many for {_count(cores, 'CPU core')} here: ask for at "
+            f"most {PER_CORE * cores}"
+        )
 
 
 def _host_and_port(address):

@@ -4,13 +4,19 @@ Tables and digits are made on the host (pandas and NumPy); `Backend.to_device` m
 classification problems are Dask arrays whose chunks are made on the workers.
 """
 
+import atexit
+import errno
 import hashlib
 import os
+import re
+import shutil
+import tempfile
 import warnings
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -55,6 +61,9 @@ WEATHER = {
     "visib": ("float32", "visibility, miles"),
 }
 MONTHS = range(1, 13)
+SUMS = "SHA256SUMS"
+PATTERN = re.compile(r"[*?\[]|::")  # what fsspec does not take literally
+NO_PATTERN = "Name a folder without *, ? and [ in the environment variable COURSE_DATA."
 BLOCK_ROWS = 8192  # random numbers are drawn in blocks of this many rows, whatever the chunks
 
 
@@ -133,24 +142,31 @@ def dtypes(schema):
 def write_months(format="csv", folder=None):
     """Write the flights as twelve files, one a month, and return their paths.
 
+    Many processes and threads may do so at once: a file is there whole or not at all.
+
     Parameters
     ----------
     format : {"csv", "parquet"}
     folder : path, optional
-        Default: a subfolder of `cache_folder`. Every worker must see it.
+        Default: a subfolder of `cache_folder`. Every worker must see it. It need not be writable
+        if all files are there.
 
     Returns
     -------
     list of pathlib.Path
         ``flights-2013-01.csv`` to ``flights-2013-12.csv``, or ``.parquet``. Files that are there
-        and whole are kept; a missing or damaged one is written anew, the latter with a warning.
+        and whole are kept; a missing or damaged one is written anew, the latter with a warning. If
+        the name of the folder has a character of a pattern (``*``, ``?``, ``[``), which Dask would
+        not take literally, the paths lead there through a link that has none, and that goes when
+        this process ends.
 
     Raises
     ------
     ValueError
         If `format` is unknown.
     DataError
-        If `folder` cannot be written.
+        If `folder` cannot be read or written, or holds other files whose names begin with
+        ``flights-2013-`` and end like these: a pattern would read them, too.
 
     Examples
     --------
@@ -159,26 +175,22 @@ def write_months(format="csv", folder=None):
     """
     if format not in ("csv", "parquet"):
         raise ValueError(f"format must be 'csv' or 'parquet', not {format!r}")
-    folder = Path(folder) if folder is not None else cache_folder() / f"flights-{format}"
+    folder = cache_folder() / f"flights-{format}" if folder is None else _literal(Path(folder))
     paths = [folder / f"flights-2013-{month:02d}.{format}" for month in MONTHS]
-    known = _read_sums(folder)
-    for path in paths:
-        if path.exists() and path.name in known and sha256(path) != known[path.name]:
-            warnings.warn(f"{path} is damaged; it is written anew.", stacklevel=2)
-            path.unlink()
-    if all(path.exists() and path.name in known for path in paths):
-        return paths
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, (_, table) in zip(paths, flights().groupby("month"), strict=True):
-            _replace(path, lambda new, table=table: _write_table(table, new, format))
-        sums = "".join(f"{sha256(path)}  {path.name}\n" for path in paths)
-        _replace(folder / "SHA256SUMS", lambda new: new.write_text(sums))
+        _refuse_strays(folder, paths)
+        known = _read_sums(folder)
+        bad = [path for path in paths if not _is_whole(path, known)]
+        if bad:
+            folder.mkdir(parents=True, exist_ok=True)
+            tables = dict(zip(paths, (t for _, t in flights().groupby("month")), strict=True))
+            for path in bad:
+                table = tables[path]
+                known[path.name] = _replace(path, lambda new, t=table: _write_table(t, new, format))
+            sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(known.items()))
+            _replace(folder / SUMS, lambda new: new.write_text(sums, encoding="utf-8"))
     except OSError as error:
-        raise DataError(
-            f"Cannot write to {folder} ({error}). Free some disk space, or name another folder: "
-            "write_months(folder=...) or the environment variable COURSE_DATA."
-        ) from error
+        raise DataError(f"Cannot use {folder} ({error}). {_remedy(error)}") from error
     return paths
 
 
@@ -189,12 +201,63 @@ def cache_folder():
     -------
     pathlib.Path
         The environment variable ``COURSE_DATA``, or the user's cache folder of this system
-        (https://platformdirs.readthedocs.io). It may be deleted at any time.
+        (https://platformdirs.readthedocs.io); an absolute path without a character of a pattern,
+        as `write_months` explains. It may be deleted at any time.
+
+    Raises
+    ------
+    DataError
+        If this user has no home directory and ``COURSE_DATA`` is not set.
     """
     from platformdirs import user_cache_path
 
     named = os.environ.get("COURSE_DATA")
-    return Path(named).expanduser() if named else user_cache_path("scale-out-ml-course")
+    try:
+        folder = Path(named).expanduser() if named else user_cache_path("scale-out-ml-course")
+    except RuntimeError as error:
+        raise DataError(
+            f"There is no home directory to keep the course's files in ({error}). Name a folder "
+            "with an absolute path in the environment variable COURSE_DATA."
+        ) from None
+    return _literal(folder)
+
+
+def scratch_folder(lesson):
+    """Make a new, empty folder for the files of a lesson, which goes when this process ends.
+
+    Parameters
+    ----------
+    lesson : str
+        Begins the folder's name.
+
+    Returns
+    -------
+    pathlib.Path
+        In `cache_folder`, which every worker sees; where that cannot be written, because somebody
+        prepared it for all, in the system's temporary folder (``TMPDIR``).
+
+    Raises
+    ------
+    DataError
+        If neither can be written.
+
+    Examples
+    --------
+    >>> list(scratch_folder("lesson-02").iterdir())
+    []
+    """
+    errors = []
+    for find in (cache_folder, lambda: _literal(Path(tempfile.gettempdir()))):
+        try:
+            parent = find()
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f"{lesson}-", dir=parent))
+        except OSError as error:
+            errors.append(error)
+        else:
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            return folder
+    raise DataError(f"No folder for scratch files ({errors[0]}; {errors[1]}). {_remedy(errors[0])}")
 
 
 def sha256(path):
@@ -484,19 +547,89 @@ def _write_table(table, path, format):
         table.to_parquet(path, index=False)
 
 
+def _refuse_strays(folder, paths):
+    """Raise DataError if a pattern such as flights-2013-*.csv would match more than `paths`."""
+    known, suffix = {path.name for path in paths}, paths[0].suffix
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    strays = [n for n in there if n.startswith("flights-2013-") and n.endswith(suffix)]
+    strays = [name for name in strays if name not in known]
+    if strays:
+        raise DataError(
+            f"{folder} holds files that the course did not write, and that would be read with the "
+            f"others: {', '.join(strays)}. Move them to another folder."
+        )
+
+
 def _read_sums(folder):
+    """SHA-256 of the files of a folder by name, as far as they are known."""
     try:
-        lines = (folder / "SHA256SUMS").read_text().splitlines()
-    except OSError:
+        text = (folder / SUMS).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return {}
-    return {name: digest for digest, name in (line.split("  ", 1) for line in lines if line)}
+    lines = [re.fullmatch("([0-9a-f]{64})  (flights-2013-.*)", line) for line in text.splitlines()]
+    if None in lines or not lines:
+        warnings.warn(f"{folder / SUMS} is damaged; it is written anew.", stacklevel=3)
+    return {line[2]: line[1] for line in lines if line}
+
+
+def _is_whole(path, known):
+    if not path.exists() or path.name not in known:
+        return False
+    whole = sha256(path) == known[path.name]
+    if not whole:
+        warnings.warn(f"{path} is damaged; it is written anew.", stacklevel=3)
+    return whole
 
 
 def _replace(path, write):
-    """Write a file under another name and rename it, so that no half-written file is ever seen."""
-    new = path.with_name(f".{os.getpid()}-{path.name}")
+    """Write a file under a name of its own, rename it, and return its SHA-256.
+
+    So no half-written file is ever seen, and no other process or thread writes to the same.
+    """
+    new = path.with_name(f".{uuid4().hex}-{path.name}")
     try:
         write(new)
-        os.replace(new, path)
+        digest = sha256(new)
+        try:
+            os.replace(new, path)
+        except PermissionError:  # Windows, if somebody reads it: as good if it is the same
+            if sha256(path) != digest:
+                raise
+        return digest
     finally:
         new.unlink(missing_ok=True)
+
+
+def _remedy(error):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = "Free some disk space"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        what = "Ask for the right to write there"
+    else:
+        what = "Look at what is there"
+    return f"{what}, or name another folder in the environment variable COURSE_DATA."
+
+
+def _literal(folder):
+    """Lead to a folder by a path that no reader takes for a pattern, or for several addresses.
+
+    fsspec, by which Dask reads, tries to match a path with ``*``, ``?`` or ``[``, even in a list of
+    paths, and finds nothing; there is no way to quote one that holds for other readers, too.
+    """
+    folder = folder.absolute()
+    return _link(folder) if PATTERN.search(str(folder)) else folder
+
+
+@cache
+def _link(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        parent = Path(tempfile.mkdtemp(prefix="course-data-")).absolute()
+        atexit.register(shutil.rmtree, parent, ignore_errors=True)  # the link, not what it leads to
+        link = parent / "data"
+        link.symlink_to(folder, target_is_directory=True)
+    except OSError as error:
+        raise DataError(f"Cannot make or link {folder} ({error}). {NO_PATTERN}") from error
+    if PATTERN.search(str(link)):
+        raise DataError(f"{folder} and {parent} look like patterns. {NO_PATTERN}")
+    return link

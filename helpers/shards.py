@@ -51,11 +51,11 @@ def about(centers, dtype):
 
     Returns
     -------
-    origin : numpy.ndarray of `dtype`, shape (n_features,)
+    origin : numpy.ndarray of `dtype` in this machine's byte order, shape (n_features,)
     centers : numpy.ndarray of float64, shape (n_clusters, n_features)
     """
     centers = np.asarray(centers, "f8")
-    origin = centers.mean(axis=0).astype(dtype)
+    origin = centers.mean(axis=0).astype(np.dtype(dtype).newbyteorder("="))
     return origin, centers - origin
 
 
@@ -119,7 +119,7 @@ def place(shard, firsts, dtype):
 def partial_sums(shard, origin, centers):
     """Per cluster the sum and the weight of its rows, in double precision."""
     sums, counts = np.zeros(centers.shape), np.zeros(len(centers))
-    near = centers.astype(origin.dtype)
+    near = np.ascontiguousarray(centers, origin.dtype)
     for part in shard:
         double = np.empty((min(part.batch, len(part.X)), centers.shape[1]))
         for rows, X, weights in part.batches(origin):
@@ -135,7 +135,7 @@ def partial_sums(shard, origin, centers):
 
 def weigh(shard, origin, centers):
     """Weight of the rows nearest to each centre."""
-    counts, near = np.zeros(len(centers)), centers.astype(origin.dtype)
+    counts, near = np.zeros(len(centers)), np.ascontiguousarray(centers, origin.dtype)
     for part in shard:
         for _, X, weights in part.batches(origin):
             labels = _labels_inertia(X, weights, near, return_inertia=False)
@@ -145,7 +145,7 @@ def weigh(shard, origin, centers):
 
 def cost(shard, origin, centers):
     """Sum of weight × squared distance to the nearest centre, batch by batch for precision."""
-    near = centers.astype(origin.dtype)
+    near = np.ascontiguousarray(centers, origin.dtype)
     return float(
         sum(
             _labels_inertia(X, weights, near)[1]
@@ -158,7 +158,7 @@ def cost(shard, origin, centers):
 def label(shard, origin, centers):
     """Label the rows of each part; sum up the inertia, and count the rows of each cluster."""
     found, inertia, counts = [], 0.0, np.zeros(len(centers), int)
-    near = centers.astype(origin.dtype)
+    near = np.ascontiguousarray(centers, origin.dtype)
     for part in shard:
         labels = np.empty(len(part.X), "int32")
         for rows, X, weights in part.batches(origin):
@@ -209,7 +209,7 @@ def sample(shard, origin, candidates, wanted, seed):
 
 def _costs(part, origin, candidates):
     """Weighted squared distance of each row to its nearest candidate."""
-    candidates = candidates.astype(origin.dtype)
+    candidates = np.ascontiguousarray(candidates, origin.dtype)
     lengths = (candidates * candidates).sum(axis=1)[:, None]
     products = np.empty((len(candidates), min(part.batch, len(part.X))), candidates.dtype)
     costs = np.empty(len(part.X), candidates.dtype)
@@ -224,7 +224,7 @@ def _costs(part, origin, candidates):
 
 def farthest(shard, origin, centers, n):
     """The n rows farthest from their centres: (distance, place in X, label, weight, row)."""
-    found, near = [], centers.astype(origin.dtype)
+    found, near = [], np.ascontiguousarray(centers, origin.dtype)
     for part in shard:
         for rows, X, weights in part.batches(origin):
             labels = _labels_inertia(X, weights, near, return_inertia=False)
@@ -264,7 +264,7 @@ class _Rows:
         self.n_features, self.n_rows = widths[0], sum(self.lengths)
         if self.n_rows and not sum(weights) > 0:
             raise ValueError("Sample weights must contain at least one non-zero number.")
-        self.dtype, whole = np.result_type(*dtypes), sum(weights) or 1
+        self.dtype, whole = np.result_type(*dtypes).newbyteorder("="), sum(weights) or 1
         # Chan, Golub and LeVeque: means and squares of parts give those of all rows.
         mean = sum(w * m for w, m in zip(weights, means, strict=True)) / whole
         apart = sum(w * (m - mean) ** 2 for w, m in zip(weights, means, strict=True))

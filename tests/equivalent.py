@@ -41,7 +41,6 @@ EQUIVALENT = {
     ("05.1", "init=centers, n_init=1).fit(centers)"): FITTED,
     ("05.1", "init=centers, n_init=2, max_iter=1).fit(centers)"): FITTED,
     ("05.1", "init=centers, n_init=1, max_iter=2).fit(centers)"): FITTED,
-    ("05.1", "model.cluster_centers_ = centers -> pass"): FITTED,
     ("05.2", "{', '.join(list(unknown))}\")"): "the order of names in a message is free",
     ("05.4", "chunks = ((2,) * X.numblocks[0], (k,))"): "nobody reads the chunks before the sum",
     ("05.4", "chunks = ((0,) * X.numblocks[0], (k,))"): "nobody reads the chunks before the sum",

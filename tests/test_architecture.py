@@ -9,7 +9,7 @@ from tests.notebook_format import ROOT
 
 GPU = {"cudf", "cuml", "cupy", "dask_cuda", "dask_cudf", "raft_dask", "rmm"}
 GRADING = "helpers.grading."
-ENGINE = tuple(GRADING + name for name in ("exercise", "facts", "workers"))
+ENGINE = tuple(GRADING + name for name in ("exercise", "facts", "meter", "vocabulary", "workers"))
 # For each place the parts of helpers.grading that it may import; the first that fits counts.
 ALLOWED = {
     "helpers/grading/__main__.py": (GRADING,),  # the command line knows all wings

@@ -4,7 +4,9 @@ import difflib
 import dis
 import importlib
 import inspect
+import linecache
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -81,7 +83,7 @@ class Result:
             for check in self.checks
         )
         hints = "".join(f"<p>Hint: {escape(hint)}</p>" for hint in self._hints())
-        small = "These checks use open inputs; grading uses fresh ones."
+        small = "These checks use visible inputs; grading uses fresh ones."
         return (
             f"<p><b>{escape(self._headline())}</b></p><table>{rows}</table>{hints}"
             f"<p><small>{small}</small></p>"
@@ -159,10 +161,7 @@ def observe(exercise, function, seed):
         return exercise.observe(function, seed)
     except (Exception, SystemExit) as error:
         first = f"{type(error).__name__}: {error}".strip().split("\n")[0][:300]
-        line = _student_line(error, function)
-        return {
-            "error": f"It raised {first}" + (f" (line {line} of your function)" if line else "")
-        }
+        return {"error": f"It raised {first}{_student_line(error, function)}"}
 
 
 def judge(exercise, facts, seed):
@@ -208,18 +207,27 @@ def find_exercise(id):
 
 
 def _is_stub(function):
-    """Whether the function's body is still ``...`` (or nothing): it does not do anything."""
+    """Whether the function's body is still ``...``, or ``pass``: it does not do anything.
+
+    ``return None`` is an answer: somebody wrote it, and learns that it is not the right one.
+    """
     code = getattr(function, "__code__", None)
     quiet = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
     if code is None or {step.opname for step in dis.get_instructions(code)} - quiet:
         return False
-    return function.__code__.co_consts in ((None,), (function.__doc__, None))
+    if code.co_consts not in ((None,), (function.__doc__, None)):
+        return False
+    # Compiled, it is the same as return None; only the source tells them apart.
+    lines = (linecache.getline(code.co_filename, line) for *_, line in code.co_lines() if line)
+    return not any(re.search(r"\breturn\b", line.partition("#")[0]) for line in lines)
 
 
 def _student_line(error, function):
-    """Line of the student's function, counted from its ``def``, where the error passed."""
+    """The line of the student's function where the error passed, counted from its ``def``."""
     code = getattr(function, "__code__", None)
     for frame, line in traceback.walk_tb(error.__traceback__):
         if frame.f_code is code:
-            return line - code.co_firstlineno + 1
-    return None
+            text = linecache.getline(code.co_filename, line).strip()[:100]
+            number = line - code.co_firstlineno + 1
+            return f" (line {number} of your function{': ' * bool(text)}{text})"
+    return ""

@@ -52,7 +52,7 @@ def describe(value):
 
 
 def close(value, expected, rtol=1e-4, atol=1e-6):
-    """Whether a number, or a list of numbers, equals what was expected within a tolerance.
+    """Whether a number, or a list or array of numbers, equals what was expected, nearly.
 
     NaN equals NaN; None, text and lists of another length are not close to anything.
 
@@ -61,14 +61,18 @@ def close(value, expected, rtol=1e-4, atol=1e-6):
     >>> close([1.0, 2.00001], [1, 2])
     True
     """
+    value, expected = (v.tolist() if isinstance(v, np.ndarray) else v for v in (value, expected))
     if isinstance(expected, list | tuple):
         same = isinstance(value, list | tuple) and len(value) == len(expected)
         return same and all(close(v, e, rtol, atol) for v, e in zip(value, expected, strict=True))
     if not isinstance(value, int | float) or not isinstance(expected, int | float):
         return value == expected
-    if math.isnan(expected) or math.isnan(value):
-        return math.isnan(expected) and math.isnan(value)
-    return math.isclose(value, expected, rel_tol=rtol, abs_tol=atol)
+    try:
+        if math.isnan(expected) or math.isnan(value):
+            return math.isnan(expected) and math.isnan(value)
+        return math.isclose(value, expected, rel_tol=rtol, abs_tol=atol)
+    except OverflowError:  # a whole number beyond every float
+        return value == expected
 
 
 def _describe_plain(value):

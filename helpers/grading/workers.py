@@ -15,14 +15,16 @@ def workers_here(threads):
     ------
     client : distributed.Client
     seen : types.SimpleNamespace
-        Three growing lists: ``tasks``, the pickles of the finished tasks, ``results``, what they
-        gave, and ``scattered``, the objects that arrived by ``client.scatter``.
+        Four growing lists: ``tasks``, the pickles of the finished tasks, ``results``, what they
+        gave, ``scattered``, the objects that arrived by ``client.scatter``, and ``log``, the words
+        "sent" and "fetched" in the order in which the client sent tasks and asked for results.
     """
     import dask
-    from distributed import Client, Scheduler, SpecCluster, Worker
+    import distributed
+    from distributed import Scheduler, SpecCluster, Worker
     from distributed.diagnostics.plugin import SchedulerPlugin
 
-    seen = SimpleNamespace(tasks=[], results=[], scattered=[])
+    seen = SimpleNamespace(tasks=[], results=[], scattered=[], log=[])
 
     class Recorder(SchedulerPlugin):
         def transition(self, key, start, finish, *args, **kwargs):
@@ -35,6 +37,15 @@ def workers_here(threads):
         def update_data(self, data, **kwargs):
             seen.scattered += data.values()
             return super().update_data(data, **kwargs)
+
+    class Client(distributed.Client):
+        def _graph_to_futures(self, *args, **kwargs):
+            seen.log.append("sent")
+            return super()._graph_to_futures(*args, **kwargs)
+
+        async def _gather(self, *args, **kwargs):
+            seen.log.append("fetched")
+            return await super()._gather(*args, **kwargs)
 
     loopback = {"dashboard_address": "127.0.0.1:0"}
     workers = {

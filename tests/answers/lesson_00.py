@@ -31,6 +31,21 @@ def total_threads(client):
     return threads[0] * len(threads)
 
 
+@wrong("00.1", points=0, hint="end the function with return")
+def total_threads(client):
+    print(sum(client.nthreads().values()))
+
+
+@wrong("00.1", points=1, hint="add them up")
+def total_threads(client):
+    return min(client.nthreads().values())
+
+
+@wrong("00.1", points=1, hint="comes out otherwise")
+def total_threads(client):
+    return sum(n for n in client.nthreads().values() if n > 1)
+
+
 @right("00.1")
 def total_threads(client):
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
@@ -89,6 +104,24 @@ def squares_on_workers(client, numbers):
 def squares_on_workers(client, numbers):
     client.gather(client.map(lambda number: 0, numbers))
     return [n * n for n in numbers]
+
+
+@wrong("00.2", points=4, hint="before the next number was sent")
+def squares_on_workers(client, numbers):
+    return [client.submit(pow, number, 2).result() for number in numbers]
+
+
+@wrong("00.2", points=4, hint="before the next number was sent")
+def squares_on_workers(client, numbers):
+    import dask
+
+    return [dask.delayed(pow)(number, 2).compute() for number in numbers]
+
+
+@wrong("00.2", points=3, hint="fewer tasks than there should be")
+def squares_on_workers(client, numbers):
+    halves = client.map(lambda some: [n * n for n in some], [numbers[:3], numbers[3:]])
+    return [square for squares in client.gather(halves) for square in squares]
 
 
 @right("00.2")
@@ -181,6 +214,12 @@ def send_once(client, data, functions):
     return client.gather([client.submit(function, shared) for function in functions])
 
 
+@wrong("00.3", points=4, hint="before the next function was sent")
+def send_once(client, data, functions):
+    shared = client.scatter(data)
+    return [client.submit(function, shared).result() for function in functions]
+
+
 @right("00.3")
 def send_once(client, data, functions):
     shared = client.scatter([data])[0]
@@ -248,6 +287,12 @@ def which_world(hosts):
     return nodes + "N" + ("M" if max(Counter(hosts).values()) > 1 else "S") + "G"
 
 
+@wrong("00.4", points=0, hint="in capital letters")
+def which_world(hosts):
+    nodes = "m" if len(set(hosts)) > 1 else "s"
+    return nodes + "n" + ("m" if max(Counter(hosts).values()) > 1 else "s") + "g"
+
+
 @right("00.4")
 def which_world(hosts):
     nodes = len(set(hosts))
@@ -303,6 +348,19 @@ def results_per_worker(client, futures):
     for places in client.who_has(futures).values():
         counts[places[0]] += 1
     return counts
+
+
+@wrong("00.5", points=0, hint="end the function with return")
+def results_per_worker(client, futures):
+    client.gather(futures)
+    print({worker: len(keys) for worker, keys in client.has_what().items()})
+
+
+@wrong("00.5", points=1, hint="as client.nthreads() has them")
+def results_per_worker(client, futures):
+    client.gather(futures)
+    given = {future.key for future in futures}
+    return {n: len(given & set(held)) for n, held in enumerate(client.has_what().values())}
 
 
 @right("00.5")

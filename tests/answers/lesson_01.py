@@ -22,7 +22,7 @@ def count_missing(table):
     return int(table.isna().sum().sum())
 
 
-@wrong("01.1", points=0, hint="returned nothing")
+@wrong("01.1", points=0, hint="Nothing came back")
 def count_missing(table):
     to_host(table.isna().sum()).to_dict()
 
@@ -165,11 +165,27 @@ def share_late(flights):
     return late.groupby(arrived["origin"]).mean().sort_values()
 
 
+@wrong("01.2", points=3, hint="JFK has no late flight")
+def share_late(flights):
+    host = to_host(flights)
+    late = host[host["arr_delay"] > 15].groupby("origin").size()
+    share = late / host.groupby("origin")["arr_delay"].count()  # NaN where nothing was late
+    return share.sort_values(ascending=False)
+
+
+@wrong("01.2", points=3, hint="JFK has no late flight")
+def share_late(flights):
+    host = to_host(flights).dropna(subset=["arr_delay"])
+    arrived = host["origin"].value_counts()
+    late = host[host["arr_delay"] > 15]["origin"].value_counts()
+    return (late / arrived[late.index]).sort_values(ascending=False)
+
+
 @right("01.2")
 def share_late(flights):
     n_late = to_host(flights[flights["arr_delay"] > 15]["origin"].value_counts())
     n_arrived = to_host(flights.groupby("origin")["arr_delay"].count())
-    return (n_late / n_arrived).sort_values(ascending=False).to_dict()
+    return (n_late / n_arrived).fillna(0).sort_values(ascending=False).to_dict()
 
 
 @right("01.2")
@@ -278,7 +294,7 @@ def same_numbers(actual, expected, rtol):
     return abs(actual - expected) <= rtol * abs(expected)
 
 
-@wrong("01.4", points=0, hint="returned nothing")
+@wrong("01.4", points=0, hint="Nothing came back")
 def same_numbers(actual, expected, rtol):
     xp.allclose(actual, expected, rtol=rtol)
 
@@ -386,6 +402,13 @@ def same_numbers(actual, expected, rtol):
 @wrong("01.4", points=2, hint="Broadcasting")
 def same_numbers(actual, expected, rtol):
     return bool(xp.allclose(actual, expected, rtol=rtol, atol=0, equal_nan=True))
+
+
+@wrong("01.4", points=1, hint="calls `compare`")
+def same_numbers(actual, expected, rtol):
+    from helpers.compare import compare
+
+    return compare(actual, expected, rtol=rtol).equal
 
 
 @right("01.4")

@@ -21,12 +21,12 @@ def rows_per_partition(ddf):
     return len(ddf)
 
 
-@wrong("02.1", points=0, hint="a plan and not yet numbers")
+@wrong("02.1", points=0, hint="a plan and not yet")
 def rows_per_partition(ddf):
     return ddf.map_partitions(len)
 
 
-@wrong("02.1", points=0, hint="a plan and not yet numbers")
+@wrong("02.1", points=0, hint="a plan and not yet")
 def rows_per_partition(ddf):
     return [delayed(len)(part) for part in ddf.to_delayed()]
 
@@ -36,7 +36,7 @@ def rows_per_partition(ddf):
     return ddf.map_partitions(len).compute()
 
 
-@wrong("02.1", points=0, hint="returned nothing")
+@wrong("02.1", points=0, hint="Nothing came back")
 def rows_per_partition(ddf):
     ddf.map_partitions(len).compute().tolist()
 
@@ -61,9 +61,20 @@ def rows_per_partition(ddf):
     return [int(part["arr_delay"].count().compute()) for part in ddf.partitions]
 
 
-@right("02.1")
+@wrong("02.1", points=3, hint="one after the other")
 def rows_per_partition(ddf):
     return [len(part) for part in ddf.partitions]
+
+
+@wrong("02.1", points=1, hint="compute nothing")
+def rows_per_partition(ddf):
+    return ddf.map_partitions(len).compute(scheduler="sync").tolist()
+
+
+@right("02.1")
+def rows_per_partition(ddf):
+    rows = ddf.map_partitions(lambda part: xdf.DataFrame({"rows": [len(part)]}))
+    return to_host(rows.compute())["rows"].tolist()
 
 
 @right("02.1")
@@ -79,62 +90,96 @@ def means(ddf):
 
 
 @wrong("02.2", points=0, hint="a plan and not yet a number")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return ddf["arr_delay"].mean()
 
 
 @wrong("02.2", points=0, hint="That is a series")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return ddf["arr_delay"].map_partitions(lambda part: part.mean(), meta=("m", "f8")).compute()
 
 
 @wrong("02.2", points=1, hint="may hold no delay at all")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(np.mean(means(ddf)))
 
 
 @wrong("02.2", points=2, hint="A mean of means")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(np.nanmean(means(ddf)))
 
 
 @wrong("02.2", points=2, hint="A mean of means")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(np.mean(np.nan_to_num(means(ddf))))
 
 
 @wrong("02.2", points=2, hint="Divided by all rows")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(ddf["arr_delay"].sum().compute()) / len(ddf)
 
 
 @wrong("02.2", points=2, hint="Weighed by rows")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     rows = ddf.map_partitions(len).compute()
     return float((np.nan_to_num(means(ddf)) * rows).sum() / rows.sum())
 
 
 @wrong("02.2", points=2, hint="one partition only")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(ddf.partitions[0]["arr_delay"].mean().compute())
 
 
 @wrong("02.2", points=2, hint="That is the total")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(ddf["arr_delay"].sum().compute())
 
 
+@wrong("02.2", points=4, hint="Rows came to this process")
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
+    return float(ddf.compute()["arr_delay"].mean())
+
+
+@wrong("02.2", points=4, hint="Rows came to this process")
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
+    delays = [part["arr_delay"].dropna().compute() for part in ddf.partitions]
+    return float(sum(delay.sum() for delay in delays) / sum(map(len, delays)))
+
+
 @right("02.2")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     return float(ddf["arr_delay"].mean().compute())
 
 
 @right("02.2")
-def mean_delay(ddf):
+def mean_delay(ddf, late):
+    ddf = ddf[ddf["dep_delay"] > late]
     delays = [delayed(lambda part: part["arr_delay"].dropna())(part) for part in ddf.to_delayed()]
     total = delayed(sum)([delayed(lambda delay: float(delay.sum()))(delay) for delay in delays])
     count = delayed(sum)([delayed(len)(delay) for delay in delays])
     return (total / count).compute()
+
+
+@wrong("02.2", points=2, hint="only those count that left late")
+def mean_delay(ddf, late):
+    return float(ddf["arr_delay"].mean().compute())
+
+
+@wrong("02.2", points=2, hint="more than that is late")
+def mean_delay(ddf, late):
+    return float(ddf[ddf["dep_delay"] >= late]["arr_delay"].mean().compute())
 
 
 # 02.3
@@ -168,12 +213,12 @@ def read_months(paths, columns):
     return dd.read_csv(paths, dtype=kinds, usecols=columns)
 
 
-@wrong("02.3", points=2, hint="were guessed")
+@wrong("02.3", points=2, hint="no dtype is named")
 def read_months(paths, columns):
     return dd.read_csv(paths)[columns]
 
 
-@wrong("02.3", points=3, hint="Only the first file")
+@wrong("02.3", points=3, hint="Only one file")
 def read_months(paths, columns):
     return dd.read_csv(paths[0], dtype=dtypes(FLIGHTS))[columns]
 
@@ -186,6 +231,16 @@ def read_months(paths, columns):
 @wrong("02.3", points=3, hint="in the order of paths")
 def read_months(paths, columns):
     return dd.read_csv(paths[::-1], dtype=dtypes(FLIGHTS))[columns]
+
+
+@wrong("02.3", points=3, hint="not in `paths`")
+def read_months(paths, columns):
+    return dd.read_csv(str(paths[0].parent / "*.csv"), dtype=dtypes(FLIGHTS))[columns]
+
+
+@wrong("02.3", points=3, hint="in the order of paths")
+def read_months(paths, columns):
+    return dd.read_csv(sorted(paths), dtype=dtypes(FLIGHTS))[columns]
 
 
 @right("02.3")
@@ -253,6 +308,27 @@ def balance(ddf, rows):
 @wrong("02.4", points=3, hint="more rows than allowed")
 def balance(ddf, rows):
     return ddf.repartition(npartitions=ddf.npartitions * 3)
+
+
+@wrong("02.4", points=3, hint="Round up")
+def balance(ddf, rows):
+    largest = int(ddf.map_partitions(len).compute().max())
+    return ddf.repartition(npartitions=ddf.npartitions * (largest // rows))
+
+
+@wrong("02.4", points=4, hint="far more partitions than needed")
+def balance(ddf, rows):
+    sizes = ddf.map_partitions(len).compute()
+    cut = [
+        part.repartition(npartitions=max(1, size))
+        for part, size in zip(ddf.partitions, sizes, strict=True)
+    ]
+    return dd.concat(cut)
+
+
+@wrong("02.4", points=5, hint="Rows came to this process")
+def balance(ddf, rows):
+    return dd.from_pandas(to_host(ddf.compute()).reset_index(drop=True), chunksize=rows)
 
 
 @right("02.4")

@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import platform
+import secrets
+import shutil
 import tempfile
 
 import dask
@@ -206,12 +208,53 @@ def write_whole(path, chunks):
             raise
 
 
-@right("04.2")
+@wrong("04.2", points=5, hint="in no file of the folder yet")
 def write_whole(path, chunks):
     data = b"".join(chunks)
     unfinished = path.with_suffix(".new")
     unfinished.write_bytes(data)
     unfinished.replace(path)
+
+
+@wrong("04.2", points=5, hint="across disks a rename is a copy")
+def write_whole(path, chunks):
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        try:
+            for chunk in chunks:
+                file.write(chunk)
+            file.close()
+            shutil.move(file.name, path)
+        except BaseException:
+            file.close()
+            os.unlink(file.name)
+            raise
+
+
+@wrong("04.2", points=3, hint="Another error reached the caller")
+def write_whole(path, chunks):
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(unfinished, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink()
+        raise RuntimeError("not saved") from error
+
+
+@right("04.2")
+def write_whole(path, chunks):
+    number, name = tempfile.mkstemp(prefix=path.stem, dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(name, path)
+    except BaseException:
+        os.remove(name)
+        raise
 
 
 # 04.3 load_newest
@@ -340,12 +383,37 @@ def load_newest(folder):
             return pickle.loads(path.read_bytes())
 
 
+@wrong("04.3", points=3, hint="has no model beside it")
+def load_newest(folder):
+    for record in sorted(folder.glob("model-*.json"), reverse=True):
+        data = record.with_suffix(".pkl").read_bytes()
+        known = record_of(record)
+        if known == {"sha256": hashlib.sha256(data).hexdigest(), "versions": here()}:
+            return pickle.loads(data)
+    raise FileNotFoundError("no good model")
+
+
+@wrong("04.3", points=0, hint="key by key and digit by digit")
+def load_newest(folder):
+    def versions():  # as in the lesson, and not as in the records
+        python = ".".join(platform.python_version_tuple()[:2])
+        return {"python": python, "sklearn": sklearn.__version__}
+
+    for path in sorted(folder.glob("model-*.pkl"), reverse=True):
+        record = record_of(path)
+        if record and is_whole(path) and record["versions"] == versions():
+            return pickle.loads(path.read_bytes())
+    raise FileNotFoundError(folder)
+
+
 @right("04.3")
 def load_newest(folder):
     def number(path):
         return int(path.stem.split("-")[1])
 
     for record in sorted(folder.glob("model-*.json"), key=number, reverse=True):
+        if not record.with_suffix(".pkl").is_file():
+            continue
         data = record.with_suffix(".pkl").read_bytes()
         known = record_of(record)
         if known == {"sha256": hashlib.sha256(data).hexdigest(), "versions": here()}:
@@ -433,6 +501,13 @@ def predict_parts(client, model, parts):
 def predict_parts(client, model, parts):
     tasks = [dask.delayed(predict)(model, part) for part in parts]
     return np.concatenate(dask.compute(*tasks, scheduler=client))
+
+
+@wrong("04.4", points=2, hint="fewer tasks than parts")
+def predict_parts(client, model, parts):
+    shared = client.scatter(model)
+    halves = [np.concatenate(parts[:-1]), parts[-1]]
+    return np.concatenate(client.gather([client.submit(predict, shared, h) for h in halves]))
 
 
 @right("04.4")

@@ -1,6 +1,7 @@
 """Wrong answers of lesson 05 and other right ones."""
 
 import pickle
+import zipfile
 from types import SimpleNamespace
 from zipfile import BadZipFile
 
@@ -19,10 +20,12 @@ from tests.answers import right, wrong
 
 
 def fitted(centers):
-    return to_sklearn(SimpleNamespace(cluster_centers_=centers))
+    model = KMeans(len(centers), init=centers, n_init=1, max_iter=1).fit(centers)
+    model.cluster_centers_ = np.array(centers)
+    return model
 
 
-@wrong("05.1", points=0, hint="returned nothing")
+@wrong("05.1", points=0, hint="Nothing came back")
 def to_plain(centers, dtype="float32"):
     fitted(to_host(centers).astype(dtype))
 
@@ -65,7 +68,7 @@ def to_plain(centers, dtype="float32"):
     return fitted(centers[canonical_order(centers)])
 
 
-@wrong("05.1", points=2, hint="those of another fit")
+@wrong("05.1", points=2, hint="These are other clusters")
 def to_plain(centers, dtype="float32"):
     centers = to_host(centers).astype(dtype)
     rows = np.random.default_rng(0).normal(size=(100, centers.shape[1])).astype(dtype)
@@ -93,6 +96,17 @@ def to_plain(centers, dtype="float32"):
     return model
 
 
+@wrong("05.1", points=1, hint="to_sklearn did the work")
+def to_plain(centers, dtype="float32"):
+    return to_sklearn(SimpleNamespace(cluster_centers_=to_host(centers).astype(dtype)))
+
+
+@wrong("05.1", points=2, hint="moved in the last digits")
+def to_plain(centers, dtype="float32"):
+    centers = to_host(centers).astype(dtype)
+    return KMeans(len(centers), init=centers, n_init=1, max_iter=1).fit(centers)
+
+
 @right("05.1")
 def to_plain(centers, dtype="float32"):
     return fitted(to_host(centers).astype(dtype))
@@ -100,8 +114,10 @@ def to_plain(centers, dtype="float32"):
 
 @right("05.1")
 def to_plain(centers, dtype="float32"):
-    centers = to_host(centers).astype(dtype)
-    return KMeans(len(centers), init=centers, n_init=1, max_iter=1).fit(centers)
+    centers = np.asarray(to_host(centers), dtype)
+    model = KMeans(len(centers), n_init=1, random_state=3).fit(centers)
+    model.cluster_centers_[:] = centers
+    return model
 
 
 # 05.2
@@ -120,7 +136,7 @@ def load_checked(path, allowed=()):
         return pickle.load(file)
 
 
-@wrong("05.2", points=0, hint="returned nothing")
+@wrong("05.2", points=0, hint="Nothing came back")
 def load_checked(path, allowed=()):
     if set(skops.io.get_untrusted_types(file=path)) <= set(allowed):
         skops.io.load(path, trusted=list(allowed))
@@ -198,6 +214,28 @@ def load_checked(path, allowed=()):
     return skops.io.load(path, trusted=list(allowed))
 
 
+def needed_if_zip(path):
+    if not zipfile.is_zipfile(path):
+        raise ValueError("no skops file")
+    return set(skops.io.get_untrusted_types(file=path))
+
+
+@wrong("05.2", points=3, hint="Not every zip file is a whole skops file")
+def load_checked(path, allowed=()):
+    if unknown := needed_if_zip(path) - set(allowed):
+        raise ValueError(f"not allowed: {unknown}")
+    return skops.io.load(path, trusted=list(allowed))
+
+
+@wrong("05.2", points=3, hint="Not every zip file is a whole skops file")
+def load_checked(path, allowed=()):
+    if "schema.json" not in zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else True:
+        raise ValueError("no skops file")
+    if unknown := needed_if_zip(path) - set(allowed):
+        raise ValueError(f"not allowed: {unknown}")
+    return skops.io.load(path, trusted=list(allowed))
+
+
 @right("05.2")
 def load_checked(path, allowed=()):
     try:
@@ -234,7 +272,7 @@ def predict_chunks(model, X):
     return rows.map_blocks(model.predict, drop_axis=1, dtype="int32")
 
 
-@wrong("05.3", points=0, hint="returned nothing")
+@wrong("05.3", points=0, hint="Nothing came back")
 def predict_chunks(model, X):
     X.map_blocks(model.predict, drop_axis=1, dtype="int32")
 
@@ -273,6 +311,16 @@ def predict_chunks(model, X):
     rows = X.astype("float32")
     fit = KMeans(len(model.cluster_centers_), n_init=1, random_state=0)
     return rows.map_blocks(fit.fit_predict, drop_axis=1, dtype="int32")
+
+
+@wrong("05.3", points=0, hint="say which dtype comes out")
+def predict_chunks(model, X):
+    return X.astype("float32").map_blocks(model.predict, drop_axis=1)
+
+
+@wrong("05.3", points=0, hint="not list")
+def predict_chunks(model, X):
+    return [model.predict(block.compute().astype("float32")) for block in X.blocks]
 
 
 @right("05.3")
@@ -358,6 +406,38 @@ def count_labels(model, X):
     return np.array([int((labels == i).sum()) for i in range(len(model.cluster_centers_))])
 
 
+@wrong("05.4", points=0, hint="as long as the largest label")
+def count_labels(model, X):
+    def count(rows):
+        return np.bincount(model.predict(rows))[None]
+
+    chunks = ((1,) * X.numblocks[0], (len(model.cluster_centers_),))
+    return X.map_blocks(count, chunks=chunks, dtype="int64").sum(axis=0).compute()
+
+
+@wrong("05.4", points=0, hint="as long as the largest label")
+def count_labels(model, X):
+    count = dask.delayed(lambda rows: np.bincount(model.predict(rows)))
+    return sum(dask.compute(*[count(rows) for rows in X.to_delayed().ravel()]))
+
+
+@wrong("05.4", points=1, hint="A cluster without rows is missing")
+def count_labels(model, X):
+    return np.bincount(labels_of(model, X).compute())[: len(model.cluster_centers_) - 1]
+
+
+@wrong("05.4", points=2, hint="the clusters are mixed up")
+def count_labels(model, X):
+    counts = da.bincount(labels_of(model, X), minlength=len(model.cluster_centers_)).compute()
+    return np.sort(counts)
+
+
+@wrong("05.4", points=3, hint="leave the choice of a scheduler")
+def count_labels(model, X):
+    counts = da.bincount(labels_of(model, X), minlength=len(model.cluster_centers_))
+    return counts.compute(scheduler="threads")
+
+
 @right("05.4")
 def count_labels(model, X):
     return da.bincount(labels_of(model, X), minlength=len(model.cluster_centers_)).compute()
@@ -441,6 +521,21 @@ def same_model(a, b, tolerance=1e-3):
     rows = np.vstack([a.cluster_centers_, b.cluster_centers_])
     first, second = a.predict(rows), b.predict(rows)
     return len(set(zip(first, second, strict=True))) == len(a.cluster_centers_)
+
+
+@wrong("05.5", points=0, hint="The same came back for every pair")
+def same_model(a, b, tolerance=1e-3):
+    return True
+
+
+@wrong("05.5", points=0, hint="The same came back for every pair")
+def same_model(a, b, tolerance=1e-3):
+    return a == b
+
+
+@wrong("05.5", points=0, hint="for two models of the same size")
+def same_model(a, b, tolerance=1e-3):
+    return a.cluster_centers_.reshape(3, 100) == b.cluster_centers_
 
 
 @right("05.5")

@@ -1,5 +1,6 @@
 """Answers to the exercises of lesson 06."""
 
+from copy import deepcopy
 from itertools import product
 from math import ceil, prod
 
@@ -49,7 +50,7 @@ def count_fits(grid, folds):
     return len(ParameterGrid(grid)) * (folds - 1) + 1
 
 
-@wrong("06.1", points=0, hint="end the function with return")
+@wrong("06.1", points=0, hint="Nothing came back")
 def count_fits(grid, folds):
     print(len(ParameterGrid(grid)) * folds + 1)
 
@@ -80,6 +81,11 @@ def count_fits(grid, folds):
 @wrong("06.1", points=0, hint="It raised AttributeError")
 def count_fits(grid, folds):
     return prod(len(values) for values in grid.values()) * folds + 1
+
+
+@wrong("06.1", points=0, hint="Fits are counted")
+def count_fits(grid, folds):
+    return len(ParameterGrid(grid)) * folds + 1.0
 
 
 @right("06.1")
@@ -163,10 +169,15 @@ def rungs(n_candidates, n_rows, factor):
     return dict(plan(n_candidates, n_rows, factor))
 
 
-@wrong("06.2", points=0, hint="end the function with return")
+@wrong("06.2", points=0, hint="Nothing came back")
 def rungs(n_candidates, n_rows, factor):
     for n, rows in plan(n_candidates, n_rows, factor):
         print(n, rows)
+
+
+@wrong("06.2", points=0, hint="always rounded up")
+def rungs(n_candidates, n_rows, factor):
+    return plan(n_candidates, n_rows, factor, keep=round)
 
 
 @right("06.2")
@@ -258,7 +269,7 @@ def honest_auc(X, y, k):
     return roc_auc_score(y, fitted.predict_proba(X)[:, 1])
 
 
-@wrong("06.3", points=0, hint="end the function with return")
+@wrong("06.3", points=0, hint="Nothing came back")
 def honest_auc(X, y, k):
     print(cross_val_score(classifier(k), X, y, scoring="roc_auc", cv=5).mean())
 
@@ -383,6 +394,21 @@ def search_on_cluster(client, model, grid, X, y):
     return ParameterGrid(grid)[int(np.argmax(scores))], max(scores)
 
 
+@wrong("06.4", points=0, hint="fit was given futures")
+def search_on_cluster(client, model, grid, X, y):
+    X, y = client.scatter([X, y], broadcast=True)
+    with joblib.parallel_config("dask", client=client):
+        search = grid_search(model, grid).fit(X, y)
+    return search.best_params_, search.best_score_
+
+
+@wrong("06.4", points=0, hint="in this order")
+def search_on_cluster(client, model, grid, X, y):
+    with joblib.parallel_config("dask", client=client, scatter=[X, y]):
+        search = grid_search(model, grid).fit(X, y)
+    return search.best_score_, search.best_params_
+
+
 @right("06.4")
 def search_on_cluster(client, model, grid, X, y):
     data = client.scatter([X, y], broadcast=True)
@@ -420,17 +446,24 @@ def course(models, blocks, judge, classes, factor, **change):
         seen, goal = goal, change.get("grow", lambda goal: goal * factor)(goal)
 
 
+class Straight(list):
+    """Blocks that are not taken again from the front."""
+
+    def __len__(self):
+        return 1_000
+
+
 @wrong("06.5", points=1, hint="what a survivor has seen already")
 def halve(models, blocks, judge, classes, factor):
     return course(models, blocks, judge, classes, factor, again=True)
 
 
-@wrong("06.5", points=1, hint="nobody trains it further")
+@wrong("06.5", points=1, hint="longer than needed")
 def halve(models, blocks, judge, classes, factor):
     return course(models, blocks, judge, classes, factor, finish=True)
 
 
-@wrong("06.5", points=1, hint="rounded down, but at least one")
+@wrong("06.5", points=1, hint="rounded down, not up")
 def halve(models, blocks, judge, classes, factor):
     return course(models, blocks, judge, classes, factor, keep=lambda n: max(1, -(-n // factor)))
 
@@ -463,7 +496,7 @@ def halve(models, blocks, judge, classes, factor):
 @wrong("06.5", points=4, hint="of every model on every rung")
 def halve(models, blocks, judge, classes, factor):
     winner, _ = course(models, blocks, judge, classes, factor)
-    return winner, len(models[winner].blocks)
+    return winner, models[winner].seen
 
 
 @wrong("06.5", points=4, hint="its place in")
@@ -486,6 +519,63 @@ def halve(models, blocks, judge, classes, factor):
 @wrong("06.5", points=0, hint="Only one number")
 def halve(models, blocks, judge, classes, factor):
     return course(models, blocks, judge, classes, factor)[0]
+
+
+@wrong("06.5", points=1, hint="IndexError after the last block")
+def halve(models, blocks, judge, classes, factor):
+    return course(models, Straight(blocks), judge, classes, factor)
+
+
+@wrong("06.5", points=1, hint="Nobody was trained after the last block")
+def halve(models, blocks, judge, classes, factor):
+    alive, seen, goal, calls = list(range(len(models))), 0, 1, 0
+    while True:
+        for i in alive:
+            for block in blocks[seen:goal]:
+                models[i].partial_fit(*block, classes=classes)
+                calls += 1
+        alive.sort(key=lambda i: -models[i].score(*judge))
+        alive = alive[: max(1, len(alive) // factor)]
+        if len(alive) == 1:
+            return alive[0], calls
+        seen, goal = goal, goal * factor
+
+
+@wrong("06.5", points=1, hint="always rounded down")
+def halve(models, blocks, judge, classes, factor):
+    return course(models, blocks, judge, classes, factor, keep=lambda n: max(1, round(n / factor)))
+
+
+@wrong("06.5", points=0, hint="No model was trained")
+def halve(models, blocks, judge, classes, factor):
+    return max(range(len(models)), key=lambda i: models[i].score(*judge)), 0
+
+
+@wrong("06.5", points=3, hint="X and y of the same block")
+def halve(models, blocks, judge, classes, factor):
+    X, y = blocks[0]
+    return course(models, [(X, y), *[(X, y) for X, _ in blocks[1:] for _, y in blocks[:1]]], judge,
+                  classes, factor)  # fmt: skip
+
+
+@right("06.5")
+def halve(models, blocks, judge, classes, factor):
+    return course([deepcopy(model) for model in models], blocks, judge, classes, factor)
+
+
+@right("06.5")
+def halve(models, blocks, judge, classes, factor):
+    alive, seen, goal, calls = dict(enumerate(models)), 0, 1, 0
+    while len(alive) > 1:
+        for i in alive:
+            alive[i] = deepcopy(alive[i])
+            for n in range(seen, goal):
+                alive[i].partial_fit(*blocks[n % len(blocks)], classes=classes)
+                calls += 1
+        ranked = sorted(alive, key=lambda i: alive[i].score(*judge), reverse=True)
+        alive = {i: alive[i] for i in ranked[: max(1, len(ranked) // factor)]}
+        seen, goal = goal, goal * factor
+    return next(iter(alive)), calls
 
 
 @right("06.5")

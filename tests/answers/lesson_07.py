@@ -1,6 +1,8 @@
 """Answers to the exercises of lesson 07."""
 
 import copy
+import pickle
+from functools import reduce
 
 import dask
 import numpy as np
@@ -64,11 +66,11 @@ def all_classes(blocks):
     for labels in blocks:
         if len(labels) == 0:
             break
-        classes.update(labels[:5].tolist())
+        classes.update(labels.tolist())
     return sorted(classes)
 
 
-@wrong("07.1", points=0, hint="end the function with return")
+@wrong("07.1", points=0, hint="Nothing came back")
 def all_classes(blocks):
     print(sorted({label for labels in blocks for label in labels.tolist()}))
 
@@ -76,6 +78,27 @@ def all_classes(blocks):
 @wrong("07.1", points=0, hint="other things than whole numbers")
 def all_classes(blocks):
     return [np.unique(labels).tolist() for labels in blocks]
+
+
+@wrong("07.1", points=2, hint="keep each label once")
+def all_classes(blocks):
+    everything = []
+    for labels in blocks:
+        everything += labels.tolist()
+    return sorted(set(everything))
+
+
+@wrong("07.1", points=2, hint="keep each label once")
+def all_classes(blocks):
+    everything = np.zeros(0, "int64")
+    for labels in blocks:
+        everything = np.append(everything, labels)
+    return np.unique(everything).tolist()
+
+
+@right("07.1")
+def all_classes(blocks):
+    return reduce(np.union1d, blocks).tolist()
 
 
 @right("07.1")
@@ -121,7 +144,7 @@ def prequential(model, blocks, classes):
     return scores
 
 
-@wrong("07.2", points=0, hint="It raised ValueError")
+@wrong("07.2", points=0, hint="told the labels of one block")
 def prequential(model, blocks, classes):
     X, y = next(blocks)
     model.partial_fit(X, y, classes=np.unique(y))
@@ -160,7 +183,7 @@ def prequential(model, blocks, classes):
     return scores
 
 
-@wrong("07.2", points=0, hint="end the function with return")
+@wrong("07.2", points=0, hint="Nothing came back")
 def prequential(model, blocks, classes):
     for number, (X, y) in enumerate(blocks):
         if number:
@@ -177,6 +200,12 @@ def prequential(model, blocks, classes):
         model.partial_fit(X, y)
         model.partial_fit(X, y)
     return scores
+
+
+@wrong("07.2", points=0, hint="classes must be passed")
+def prequential(model, blocks, classes):
+    model.partial_fit(*next(blocks))
+    return [float(model.score(X, y)) for X, y in blocks]
 
 
 @right("07.2")
@@ -312,7 +341,7 @@ def train_from_file(model, X, y, classes, block_rows, n_passes, seed):
     return model
 
 
-@wrong("07.3", points=0, hint="end the function with return")
+@wrong("07.3", points=0, hint="Nothing came back")
 def train_from_file(model, X, y, classes, block_rows, n_passes, seed):
     rng = np.random.default_rng(seed)
     for _ in range(n_passes):
@@ -324,6 +353,48 @@ def train_from_file(model, X, y, classes, block_rows, n_passes, seed):
 @wrong("07.3", points=0, hint="the model that was given")
 def train_from_file(model, X, y, classes, block_rows, n_passes, seed):
     return clone(model).partial_fit(X[:block_rows], y[:block_rows], classes=classes)
+
+
+@wrong("07.3", points=4, hint="More than a block was in memory")
+def train_from_file(model, X, y, classes, block_rows, n_passes, seed):
+    X, y = np.array(X), np.array(y)
+    return in_passes(model, X, y, classes, block_rows, n_passes, seed)
+
+
+@wrong("07.3", points=4, hint="More than a block was in memory")
+def train_from_file(model, X, y, classes, block_rows, n_passes, seed):
+    blocks = [(X[i : i + block_rows].copy(), y[i : i + block_rows])
+              for i in range(0, len(X), block_rows)]  # fmt: skip
+    rng = np.random.default_rng(seed)
+    for _ in range(n_passes):
+        for number in rng.permutation(len(blocks)):
+            model.partial_fit(*blocks[number], classes=classes)
+    return model
+
+
+def in_passes(model, X, y, classes, block_rows, n_passes, seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(n_passes):
+        for number in rng.permutation(-(-len(X) // block_rows)):
+            rows = range(number * block_rows, min((number + 1) * block_rows, len(X)))
+            model.partial_fit(X[rows], y[rows], classes=classes)
+    return model
+
+
+@right("07.3")
+def train_from_file(model, X, y, classes, block_rows, n_passes, seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(n_passes):
+        for number in rng.permutation(-(-len(X) // block_rows)):
+            rows = slice(number * block_rows, (number + 1) * block_rows)
+            block = np.asarray(X[rows], "float64"), y[rows].astype(int)
+            model.partial_fit(*block, classes=np.array(classes))
+    return model
+
+
+@right("07.3")
+def train_from_file(model, X, y, classes, block_rows, n_passes, seed):
+    return in_passes(model, X, y, classes, block_rows, n_passes, seed)
 
 
 @right("07.3")
@@ -435,17 +506,44 @@ def fit_chain(client, model, blocks, classes):
     return model.result()
 
 
+@wrong("07.4", points=4, hint="learns its rows twice")
+def fit_chain(client, model, blocks, classes):
+    for block in blocks:
+        model = client.submit(learn, model, block, classes)
+    return model.result()
+
+
+@wrong("07.4", points=4, hint="learns its rows twice")
+def fit_chain(client, model, blocks, classes):
+    model = copy.deepcopy(model)
+    for block in blocks:
+        model = client.submit(learn, model, block, classes, retries=2)
+    return client.gather(model)
+
+
+@wrong("07.4", points=2, hint="are on the workers already")
+def fit_chain(client, model, blocks, classes):
+    model, spare = client.scatter([model, copy.deepcopy(model)], hash=False)
+    for block in blocks:
+        model = client.submit(learn_alone, model, block, classes=classes)
+    return model.result()
+
+
+def learn_alone(model, block, classes):
+    return learn(copy.deepcopy(model), block, classes)
+
+
 @right("07.4")
 def fit_chain(client, model, blocks, classes):
     model = client.scatter(model, hash=False)
     for block in blocks:
-        model = client.submit(learn, model, block, classes=classes, pure=False)
+        model = client.submit(learn_alone, model, block, classes=classes, pure=False)
     return client.gather(model)
 
 
 @right("07.4")
 def fit_chain(client, model, blocks, classes):
-    step = dask.delayed(learn)
+    step = dask.delayed(lambda *given: learn(pickle.loads(pickle.dumps(given[0])), *given[1:]))
     for block in blocks:
         model = step(model, block, classes)
     return client.compute(model).result()
@@ -568,7 +666,7 @@ def learn_carefully(model, blocks, classes, n_features):
     return words
 
 
-@wrong("07.5", points=0, hint="end the function with return")
+@wrong("07.5", points=0, hint="Nothing came back")
 def learn_carefully(model, blocks, classes, n_features):
     for X, y in blocks:
         if word(X, y, classes, n_features) == "learned":

@@ -191,10 +191,19 @@ def results_by_worker(client, futures):
     return dict(Counter(a for held in client.who_has(futures).values() for a in held))
 
 
-@wrong("08.2", points=0, hint="It raised ValueError")
+@wrong("08.2", points=0, hint="this task has failed")
 def results_by_worker(client, futures):
     client.gather(futures)
     counts = Counter(a for held in client.who_has(futures).values() for a in held)
+    return {address: counts[address] for address in client.nthreads()}
+
+
+@wrong("08.2", points=2, hint="nobody holds it")
+def results_by_worker(client, futures):
+    wait(futures)
+    held = client.who_has(futures)
+    failed = sorted(client.nthreads())[2:3]  # where it was to be made
+    counts = Counter(a for future in futures for a in held[future.key] or failed)
     return {address: counts[address] for address in client.nthreads()}
 
 
@@ -292,6 +301,21 @@ def develop_photos(client, take, develop, names):
     return client.gather(client.map(develop, photos))
 
 
+@wrong("08.3", points=2, hint="No worker developed")
+def develop_photos(client, take, develop, names):
+    photos = client.gather(client.map(take, names, resources={"camera": 1}))
+    return [develop(photo) for photo in photos]
+
+
+@wrong("08.3", points=4, hint="one after the other")
+def develop_photos(client, take, develop, names):
+    done = []
+    for name in names:
+        photo = client.submit(take, name, resources={"camera": 1})
+        done.append(client.submit(develop, photo).result())
+    return done
+
+
 @right("08.3")
 def develop_photos(client, take, develop, names):
     with dask.annotate(resources={"camera": 1}):
@@ -327,7 +351,7 @@ def survive(client, function, items, attempts):
     submit_all(client, function, items, attempts - 1)
 
 
-@wrong("08.4", points=0, hint="not a dict")
+@wrong("08.4", points=0, hint="not dict")
 def survive(client, function, items, attempts):
     futures = submit_all(client, function, items, attempts - 1)
     return {str(item): future.status for item, future in zip(items, futures, strict=True)}
@@ -433,6 +457,27 @@ def survive(client, function, items, attempts):
     futures = submit_all(client, function, items, 2)
     results = [f.result() if f.status == "finished" else None for f in futures]
     return results, [str(f.exception()) if f.status == "error" else None for f in futures]
+
+
+@wrong("08.4", points=0, hint="Return two lists")
+def survive(client, function, items, attempts):
+    futures = submit_all(client, function, items, attempts - 1)
+    return [f.result() if f.status == "finished" else None for f in futures]
+
+
+@right("08.4")
+def survive(client, function, items, attempts):
+    results, errors = [None] * len(items), [None] * len(items)
+    left = dict(enumerate(items))
+    for _ in range(attempts):
+        futures = {n: client.submit(function, item, pure=False) for n, item in left.items()}
+        wait(list(futures.values()))
+        for n, future in futures.items():
+            error = future.exception()
+            errors[n] = str(error) if error else None
+            results[n] = None if error else future.result()
+        left = {n: item for n, item in left.items() if errors[n]}
+    return results, errors
 
 
 @right("08.4")

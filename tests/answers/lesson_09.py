@@ -50,6 +50,11 @@ def weighted_average(vectors, rows):
     np.average(vectors, axis=0, weights=rows)
 
 
+@wrong("09.1", points=1, hint="share of all rows")
+def weighted_average(vectors, rows):
+    return vectors[rows.argmax()]
+
+
 @right("09.1")
 def weighted_average(vectors, rows):
     return (rows / rows.sum()) @ vectors
@@ -113,6 +118,17 @@ def trimmed(vectors, n):
 @wrong("09.2", points=0, hint="first axis")
 def trimmed(vectors, n):
     return np.sort(vectors, axis=1)[:, n : vectors.shape[1] - n].sum(axis=1)
+
+
+@wrong("09.2", points=1, hint="leave out n values at each end")
+def trimmed(vectors, n):
+    ordered = np.sort(vectors, axis=0)
+    return ordered[1:-1].mean(axis=0) if n == 1 else ordered[n // 2 : len(vectors) - n].mean(axis=0)
+
+
+@wrong("09.2", points=0, hint="leave out the lowest values, too")
+def trimmed(vectors, n):
+    return np.sort(vectors, axis=0)[: len(vectors) - n].mean(axis=0)
 
 
 @right("09.2")
@@ -234,7 +250,7 @@ def combine_with_quorum(answers, quorum):
     return np.average(vectors, axis=0, weights=rows)
 
 
-@wrong("09.4", points=1, hint="raise only below it")
+@wrong("09.4", points=2, hint="raise only below it")
 def combine_with_quorum(answers, quorum):
     here = [answer for answer in answers.values() if answer is not None]
     if len(here) <= quorum:
@@ -278,6 +294,36 @@ def combine_with_quorum(answers, quorum):
     return list(np.average(vectors, axis=0, weights=rows))
 
 
+@wrong("09.4", points=0, hint="With all answers there it raised RuntimeError")
+def combine_with_quorum(answers, quorum):
+    if len(answers) > quorum:
+        raise RuntimeError("too many")
+    vectors, rows = zip(*answers.values(), strict=True)
+    return np.average(vectors, axis=0, weights=rows)
+
+
+@wrong("09.4", points=1, hint="weighted by their rows")
+def combine_with_quorum(answers, quorum):
+    here = [answer for answer in answers.values() if answer is not None]
+    if len(here) < quorum:
+        raise RuntimeError("too few")
+    if len(here) < len(answers):
+        return np.mean([vector for vector, _ in here], axis=0)
+    return np.average([v for v, _ in here], axis=0, weights=[n for _, n in here])
+
+
+@right("09.4")
+def combine_with_quorum(answers, quorum):
+    class TooFew(RuntimeError):
+        pass
+
+    here = [answer for answer in answers.values() if answer is not None]
+    if len(here) < quorum:
+        raise TooFew("wait for the others")
+    vectors, rows = zip(*here, strict=True)
+    return np.average(vectors, axis=0, weights=rows)
+
+
 @right("09.4")
 def combine_with_quorum(answers, quorum):
     here = {name: answer for name, answer in answers.items() if answer}
@@ -319,7 +365,7 @@ def first_report(errors, rise, recent):
             return number
 
 
-@wrong("09.5", points=0, hint="look into the future")
+@wrong("09.5", points=0, hint="at that batch, nothing has risen yet")
 def first_report(errors, rise, recent):
     for number in range(recent - 1, len(errors)):
         if np.mean(errors[number - recent + 1 : number + 1]) > min(errors) - rise:
@@ -362,7 +408,7 @@ def first_report(errors, rise, recent):
     return bool(means[-1] > min(means) + rise)
 
 
-@wrong("09.5", points=0, hint="Nothing came back")
+@wrong("09.5", points=0, hint="None came back for every stream")
 def first_report(errors, rise, recent):
     means = [np.mean(errors[n - recent : n]) for n in range(recent, len(errors) + 1)]
     print(int(np.argmax(means)) + recent - 1)
@@ -376,6 +422,24 @@ def first_report(errors, rise, recent):
         lowest = min(lowest, recently)
         if recently > lowest + rise:
             return number
+
+
+@wrong("09.5", points=0, hint="though some have risen")
+def first_report(errors, rise, recent):
+    means = [np.mean(errors[n - recent : n]) for n in range(recent, len(errors) + 1)]
+    for number in range(1, len(means)):
+        if means[number] > means[number - 1] + rise:  # against the mean before
+            return number + recent - 1
+    return None
+
+
+@wrong("09.5", points=2, hint="with nothing else")
+def first_report(errors, rise, recent):
+    means = [np.mean(errors[n - recent : n]) for n in range(recent, len(errors) + 1)]
+    for number in range(len(means)):
+        if means[number] > min(means[max(0, number - 8) : number + 1]) + rise:  # of the last few
+            return number + recent - 1
+    return None
 
 
 @right("09.5")

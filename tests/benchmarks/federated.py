@@ -9,6 +9,7 @@ depends on the machine, and a busy one makes every ratio noisy.
 import argparse
 import importlib.util
 import os
+import sys
 import time
 from copy import deepcopy
 from functools import cache, partial
@@ -187,6 +188,18 @@ def flower_site(number, rows):
     return make_site(number, rows // WORKERS)
 
 
+def why_no_flower(prefix=sys.prefix):
+    """Why Flower's simulation cannot run here, or None."""
+    if any(character.isspace() for character in prefix):
+        return (
+            f"Flower is left out: Ray, under its simulation, cannot start workers from {prefix}, a "
+            "path with a space, and would wait for ever. Copy the course to one without."
+        )
+    if importlib.util.find_spec("flwr") is None:
+        return "Flower is not installed: uv sync --extra bench"
+    return None
+
+
 def flower(rows):
     """The same rounds in Flower's simulation; seconds of each round."""
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -260,8 +273,8 @@ def main(rows, seed_rows):
     print("  its batches, trained of sent:", ", ".join(f"{t} of {s}" for s, t in found))
     print(f"  the seed's loop / ours cold      {loop / cold:5.1f}   (goal: at least 15)")
     print(f"  the seed's loop / ours warm      {loop / warm:5.1f}   (goal: at least 35)")
-    if importlib.util.find_spec("flwr") is None:
-        print("  Flower is not installed: uv sync --extra bench")
+    if why := why_no_flower():
+        print(f"  {why}")
         return
     with_start, per_round = seconds(flower, rows)
     round_time = float(np.median(times[1:-1] or times))

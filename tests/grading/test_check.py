@@ -45,6 +45,21 @@ def test_a_stub_is_not_attempted(stub):
     assert (result.state, result.points) == ("not attempted", 0)
 
 
+def double_passed(n):
+    """Double it, and return it."""
+    pass  # no return yet
+
+
+def double_nothing(n):
+    """Double it."""
+    return None
+
+
+def test_what_does_nothing_is_not_attempted_and_what_returns_nothing_is():
+    assert check("99.1", {"double": double_passed}).state == "not attempted"
+    assert check("99.1", {"double": double_nothing}).state == "not yet"
+
+
 def test_a_missing_function_is_not_attempted():
     result = check("99.1", {})
     assert str(result) == (
@@ -69,7 +84,7 @@ def test_the_first_failing_check_ends_the_judging():
     assert "hint: Twice, not more." in str(partly)
 
 
-def test_an_answer_that_knows_the_open_inputs_fails_on_fresh_ones():
+def test_an_answer_that_knows_the_visible_inputs_fails_on_fresh_ones():
     remembered = {2: 4}
     answer = lambda n: remembered.get(n, 0)  # noqa: E731
     assert check("99.1", {"double": answer}).state == "right"
@@ -82,7 +97,10 @@ def test_an_error_is_told_with_its_line():
         return n / 0
 
     text = str(check("99.1", {"double": double}))
-    assert "It raised ZeroDivisionError: division by zero (line 3 of your function)" in text
+    assert (
+        "It raised ZeroDivisionError: division by zero (line 3 of your function: return n / 0)"
+        in text
+    )
 
 
 async def double_later(n):

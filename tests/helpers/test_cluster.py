@@ -108,6 +108,83 @@ def test_a_kernel_that_is_killed_leaves_no_worker():
     assert gone(int(run.stdout))
 
 
+START = """
+from helpers.cluster import start_cluster
+client = start_cluster("cpu", n_workers=2, timeout={timeout})
+print(client)
+"""
+GUARDED = """
+import os, time
+{in_each_worker}
+if __name__ == "__main__":
+    from helpers.cluster import ClusterError, start_cluster
+    try:
+        start_cluster("cpu", n_workers=2, timeout={timeout})
+    except ClusterError as error:
+        print(error)
+"""
+SLEEP = 'if __name__ != "__main__": time.sleep(600)'
+END = 'if __name__ != "__main__": os._exit(3)'
+
+
+def run_script(folder, text):
+    """Run a script to its end; it must leave no process behind."""
+    script = folder / "a script.py"
+    script.write_text(text)
+    token = f"COURSE_TEST_{os.getpid()}_{time.monotonic_ns()}"
+    environment = os.environ | {token: "1", "PYTHONPATH": os.getcwd()}
+    call = [sys.executable, script]
+    run = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=120)
+    assert not left_behind(token), "processes stay after a failed start"
+    return run
+
+
+def left_behind(token, seconds=20):
+    deadline = time.monotonic() + seconds
+    while found := [process.info["pid"] for process in psutil.process_iter(["pid", "environ"])
+                    if token in (process.info["environ"] or ())]:  # fmt: skip
+        if time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+    return []
+
+
+def test_a_script_without_a_main_guard_gets_one_clear_message(tmp_path):
+    run = run_script(tmp_path, START.format(timeout=100))
+    assert run.returncode == 1 and run.stdout == ""
+    assert run.stderr.count('below the line `if __name__ == "__main__":`. Each worker') == 1
+    assert len(run.stderr.splitlines()) < 15, run.stderr
+
+
+def test_a_process_that_is_starting_and_no_worker_of_ours_is_told(monkeypatch):
+    monkeypatch.setattr(helpers.cluster.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(ClusterError, match="below the line `if __name__"):
+        start_cluster("cpu", n_workers=1)
+
+
+@pytest.mark.parametrize(
+    ("in_each_worker", "timeout", "message"),
+    [
+        (SLEEP, 5, "2 workers did not start within 5 s: ask for fewer, "),
+        (END, 100, "The workers ended before they had started"),
+    ],
+)
+def test_the_time_limit_covers_the_start_and_nothing_is_left_running(
+    tmp_path, in_each_worker, timeout, message
+):
+    text = GUARDED.format(in_each_worker=in_each_worker, timeout=timeout)
+    run = run_script(tmp_path, text)
+    assert run.returncode == 0 and run.stdout.startswith(message), run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_worker_that_does_not_answer_is_told(other_scheduler, monkeypatch):
+    monkeypatch.setattr(Client, "get_versions", lambda self: time.sleep(5))
+    with pytest.raises(ClusterError, match="did not answer within 2 s"):
+        start_cluster("cpu", n_workers=1, scheduler=other_scheduler, timeout=2)
+    assert helpers.cluster._open["client"] is None
+
+
 def gone(pid, seconds=30):
     deadline = time.monotonic() + seconds
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
@@ -179,7 +256,21 @@ def test_versions_that_differ_are_named(other_scheduler, monkeypatch):
         start_cluster("cpu", n_workers=1, scheduler=other_scheduler)
 
 
-@pytest.mark.parametrize("n_workers", [0, -1, 1.5, "2", None, True])
+@pytest.mark.parametrize("n_workers", [10**6, 8 * os.cpu_count() + 1])
+def test_more_workers_than_the_machine_can_run_are_refused(n_workers, other_scheduler):
+    with pytest.raises(ValueError, match=f"n_workers={n_workers} are too many .* at most"):
+        start_cluster("cpu", n_workers=n_workers)
+    with pytest.raises(ClusterError, match=f"1 of {n_workers} workers came"):
+        start_cluster("cpu", n_workers=n_workers, scheduler=other_scheduler, timeout=1)
+
+
+@pytest.mark.parametrize("security", ["cert.pem", True, {"tls_ca_file": "ca.pem"}])
+def test_the_security_is_checked(security):
+    with pytest.raises(ValueError, match="security must be a distributed.Security"):
+        start_cluster("cpu", n_workers=1, scheduler="tls://127.0.0.1:1", security=security)
+
+
+@pytest.mark.parametrize("n_workers", [0, -1, 1.5, "2", "two", None, True, [2]])
 def test_the_number_of_workers_is_checked(n_workers):
     with pytest.raises(ValueError, match="n_workers must be a whole number"):
         start_cluster("cpu", n_workers=n_workers)
@@ -191,7 +282,7 @@ def test_the_address_is_checked(scheduler):
         start_cluster("cpu", n_workers=1, scheduler=scheduler)
 
 
-@pytest.mark.parametrize("timeout", [0, -3, "10", None])
+@pytest.mark.parametrize("timeout", [0, -3, "10", None, True, float("nan"), float("inf")])
 def test_the_timeout_is_checked(timeout):
     with pytest.raises(ValueError, match="timeout must be a positive number"):
         start_cluster("cpu", n_workers=1, timeout=timeout)

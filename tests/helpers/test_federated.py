@@ -1,7 +1,10 @@
 """Federated learning: the same numbers as one process computes, and no row leaves its site."""
 
+import gc
 import os
+import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import partial
@@ -9,8 +12,10 @@ from pathlib import Path
 
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
+from scipy.sparse import csr_array
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
 from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier, SGDRegressor
@@ -21,14 +26,17 @@ from helpers.federated import (
     Drift,
     Federation,
     QuorumError,
+    Site,
     ask,
     coordinate_median,
     get_vector,
     prepare,
     set_vector,
+    sites_needed,
     trimmed_mean,
     weighted_mean,
 )
+from tests.benchmarks.federated import why_no_flower
 
 COLUMNS, BATCH = 6, 32
 LOOPBACK = {"dashboard_address": "127.0.0.1:0", "threads_per_worker": 1}
@@ -400,6 +408,143 @@ def test_median_and_trimmed_mean_survive_a_poisoned_site(threads, combine, survi
     assert (federation.model.score(X, y) > 0.85) == survives
 
 
+def lie(monkeypatch, change):
+    """Let JFK change what it sends."""
+    honest = Site.train
+
+    def train(self, *arguments):
+        answer = honest(self, *arguments)
+        return change(answer) if self.name == "JFK" else answer
+
+    monkeypatch.setattr(Site, "train", train)
+
+
+def send(**values):
+    return lambda answer: answer | values
+
+
+NO_NUMBERS = np.full(COLUMNS + 1, np.nan)
+LIES = [
+    (send(vector=NO_NUMBERS), "7 of its 7 parameters are not finite"),
+    (lambda answer: send(vector=answer["vector"] / 0)(answer), "parameters are not finite"),
+    (send(vector=np.zeros(COLUMNS)), r"it sent the shape \(6,\), the parameters are \(7,\)"),
+    (send(vector=np.zeros((1, COLUMNS + 1))), r"it sent the shape \(1, 7\)"),
+    (send(vector=np.array(["0"] * 7)), "it sent <U1, not float64"),
+    (send(vector=[0.0] * 7), "it sent list, not float64"),
+    (send(trained=10**9), "trained=1000000000; from 4 to 128 can be"),
+    (send(trained=0), "trained=0"),
+    (send(trained=-5), "trained=-5"),
+    (send(trained=np.nan), "trained=nan"),
+    (send(trained="many"), "trained='many'"),
+    (send(rows=129), "rows=129; from 4 to 128 can be"),
+    (send(batches=5), "batches=5; 4 can be"),
+    (lambda answer: None, "it sent NoneType, not an answer"),
+    (lambda answer: {"vector": answer["vector"]}, "batches=None"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+@pytest.mark.parametrize(("change", "wrong"), LIES, ids=[wrong for _, wrong in LIES])
+def test_what_cannot_be_is_left_out_by_name_and_the_others_go_on(
+    threads, monkeypatch, change, wrong
+):
+    with Federation(threads, SGD, SITES, batch=BATCH) as federation:
+        with monkeypatch.context() as patch:
+            lie(patch, change)
+            record = federation.round(4)
+        assert list(record.refused) == ["JFK"] and re.search(wrong, record.refused["JFK"])
+        assert record.lost == () and record.synced
+        assert set(record.batches) == set(record.rows) == set(record.vectors) == {"EWR", "LGA"}
+        honest = {name: make for name, make in SITES.items() if name != "JFK"}
+        np.testing.assert_array_equal(get_vector(federation.model), oracle(SGD, honest, 1, 4))
+        record = federation.round(4)
+    assert record.refused == {} and set(record.batches) == set(SITES)
+
+
+class Erring(SGDClassifier):
+    """Raises at the site whose rows are far away."""
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        if classes is None and X.mean() > 5:
+            raise ArithmeticError("an overflow")
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+def test_one_site_that_errs_stops_nobody(threads):
+    sites = SITES | {"JFK": partial(changed, lambda X, y: (X + 9, y))}
+    with Federation(threads, Erring(random_state=0), sites, batch=BATCH) as federation:
+        for record in federation.run(2, 4):
+            assert record.refused == {"JFK": "ArithmeticError: an overflow"}
+            assert set(record.batches) == {"EWR", "LGA"} and record.lost == ()
+    honest = {name: make for name, make in SITES.items() if name != "JFK"}
+    np.testing.assert_array_equal(get_vector(federation.model), oracle(SGD, honest, 2, 4))
+
+
+class Spoiler(SGDClassifier):
+    """Spoils its own model at the site whose rows are far away, in its first round."""
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        super().partial_fit(X, y, classes, sample_weight)
+        if X.mean() > 5 and self.t_ < 3 * BATCH:
+            self.coef_ = np.full((1, 2), np.nan)
+        return self
+
+
+def test_a_site_that_was_refused_begins_anew(threads):
+    sites = SITES | {"JFK": partial(changed, lambda X, y: (X + 9, y))}
+    with Federation(threads, Spoiler(random_state=0), sites, batch=BATCH) as federation:
+        assert list(federation.round(1).refused) == ["JFK"]
+        site = next(site for site in actors(threads, federation) if site.name == "JFK")
+        site.model.t_ = 10 * BATCH
+        assert list(federation.round(1).refused) == ["JFK"]  # a new model, and spoilt again
+        assert np.isfinite(get_vector(federation.model)).all()
+
+
+def test_below_the_quorum_the_refused_are_named(threads, monkeypatch):
+    with Federation(threads, SGD, SITES, batch=BATCH, quorum=3) as federation:
+        before = get_vector(federation.model)
+        lie(monkeypatch, send(vector=NO_NUMBERS))
+        with pytest.raises(QuorumError, match="2 of 3 sites answered well.*refused: JFK, 7 of"):
+            federation.round(4)
+        np.testing.assert_array_equal(get_vector(federation.model), before)
+
+
+def test_a_site_that_lies_without_synchronisation_loses_its_own_model(threads, monkeypatch):
+    with Federation(threads, SGD, SITES, batch=BATCH) as federation:
+        with monkeypatch.context() as patch:
+            lie(patch, send(rows=10**9))
+            assert list(federation.round(4, sync=False).refused) == ["JFK"]
+        record = federation.round(2)
+    assert record.refused == {} and record.sent == 8 * (COLUMNS + 1)  # JFK alone begins anew
+
+
+# Names of columns
+
+
+def table(X, columns="abcdef"):
+    return pd.DataFrame(X, columns=list(columns))
+
+
+@pytest.mark.filterwarnings("error:X does not have valid feature names")
+def test_names_of_columns_are_compared_and_kept(threads):
+    def as_table(columns):
+        return partial(changed, lambda X, y: (table(X, columns), y))
+
+    sites = SITES | {"EWR": as_table("abcdef"), "JFK": as_table("abcdef")}
+    with Federation(threads, SGD, sites, batch=BATCH, test=0.2) as federation:
+        federation.run(2, 2)
+        federation.score()
+        assert federation.model.feature_names_in_.tolist() == list("abcdef")
+        rows = table(load(5)[0])
+        assert federation.model.predict(rows).shape == (300,)  # and no warning about names
+        own = set_vector(deepcopy(federation.model), federation.history[-1].vectors["JFK"])
+        np.testing.assert_array_equal(federation.label("JFK", rows), own.predict(rows))
+        with pytest.raises(ValueError, match="the columns are .*'b', 'a'"):
+            federation.label("JFK", table(load(5)[0], "bacdef"))
+    with pytest.raises(ValueError, match=r"names of columns \(EWR \[a, .*\], JFK \[b, a,"):
+        Federation(threads, SGD, sites | {"JFK": as_table("bacdef")})
+
+
 # The rules
 
 
@@ -410,9 +555,60 @@ def test_rules_by_hand():
     np.testing.assert_allclose(coordinate_median(vectors, rows), [3.0, 2.0])
     np.testing.assert_allclose(trimmed_mean(vectors, rows), [3.0, 2.0])
     np.testing.assert_allclose(trimmed_mean(vectors, rows, trim=0), [26.5, 1.0])
-    for trim in (2, -1):
-        with pytest.raises(ValueError, match=f"trim={trim}"):
+    np.testing.assert_allclose(trimmed_mean(vectors, rows, trim=0.25), [3.0, 2.0])
+    np.testing.assert_allclose(trimmed_mean(vectors, rows, trim=0.24), [26.5, 1.0])
+    for trim in (2, -1, 0.5, 1.5, -0.1, np.nan, True, "1", None):
+        with pytest.raises(ValueError, match=f"trim={trim!r}"):
             trimmed_mean(vectors, rows, trim=trim)
+
+
+@pytest.mark.parametrize("rule", [weighted_mean, coordinate_median, trimmed_mean])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_no_rule_lets_one_bad_vector_spoil_all(rule, bad):
+    vectors = np.array([[0.0, 9.0], [2.0, bad], [4.0, 1.0]])
+    with pytest.raises(ValueError, match=r"numbers \[1\] are not finite"):
+        rule(vectors, np.ones(3, int))
+    with pytest.raises(ValueError, match=r"vectors must be of shape .*, not \(3,\)"):
+        rule(vectors[:, 0], np.ones(3, int))
+
+
+@pytest.mark.parametrize("rows", [[0, 0, 0], [1, -1, 1], [1, 1]])
+def test_a_mean_needs_a_weight_for_each_site(rows):
+    with pytest.raises(ValueError, match="rows must be one count for each of 3 sites"):
+        weighted_mean(np.zeros((3, 2)), np.array(rows))
+
+
+RULES = [
+    (weighted_mean, 1),
+    (first_site, 1),
+    (coordinate_median, 3),
+    (trimmed_mean, 3),
+    (partial(trimmed_mean, trim=0), 1),
+    (partial(trimmed_mean, trim=2), 5),
+    (partial(trimmed_mean, trim=0.25), 4),
+    (partial(trimmed_mean, trim=0.4), 3),
+]
+
+
+@pytest.mark.parametrize(("rule", "needed"), RULES)
+def test_from_as_many_sites_on_a_rule_protects(rule, needed):
+    assert sites_needed(rule) == needed
+    wild = np.zeros((needed, 1))
+    wild[-1] = 1e9
+    if needed > 1:
+        assert rule(wild, np.ones(needed, int)) == 0
+        with_fewer = wild[1:]
+        try:
+            assert rule(with_fewer, np.ones(needed - 1, int)) > 0
+        except ValueError as error:
+            assert "leaves nothing" in str(error)
+
+
+def test_the_quorum_is_what_the_rule_needs(threads):
+    with Federation(threads, SGD, SITES, combine=coordinate_median) as federation:
+        assert federation.quorum == 3
+    with Federation(threads, SGD, SITES) as federation:
+        assert federation.quorum == 2
 
 
 # Bad input
@@ -421,6 +617,16 @@ def test_rules_by_hand():
 def with_nan(X, y):
     X[7, 2] = np.nan
     return X, y
+
+
+def with_gap(y):
+    """Labels as a nullable integer column, one of them missing."""
+    return pd.Series(y, dtype="Int64").where(pd.Series(y).index > 0)
+
+
+def with_text(y):
+    """Labels as numbers, one of them as text."""
+    return [*y[:-1].tolist(), "1"]
 
 
 BAD_SITES = [
@@ -432,21 +638,39 @@ BAD_SITES = [
     (partial(changed, lambda X, y: (X, np.where(y, np.nan, 0))), "site JFK: y contains NaN"),
     (partial(changed, lambda X, y: (X, y[:-1])), r"site JFK: X has 300 rows, y has .*\(299,\)"),
     (partial(changed, lambda X, y: (X[:, 0], y)), "site JFK: Expected 2D array"),
+    (partial(changed, lambda X, y: (X, y.astype(str))), r"kind of labels \(EWR numbers, JFK text"),
+    (partial(changed, lambda X, y: (X, y == 1)), "kind of labels .*JFK True or False"),
+    (partial(changed, lambda X, y: (X, np.where(y, "late", None))), "site JFK: y contains missing"),
+    (partial(changed, lambda X, y: (X, with_gap(y))), "site JFK: y contains NaN"),
+    (partial(changed, lambda X, y: (X, with_text(y))), "site JFK: y mixes .* int, str"),
+    (partial(changed, lambda X, y: (X, y + 0.5)), "site JFK: Unknown label type: continuous"),
+    (partial(changed, lambda X, y: X), r"site JFK: its function must return \(X, y\), not ndarray"),
+    (partial(changed, lambda X, y: X[:2]), r"site JFK: its function must return \(X, y\)"),
+    (partial(changed, lambda X, y: (X, y, y)), "site JFK: .* not a tuple of 3"),
+    (partial(changed, lambda X, y: None), "site JFK: .* not NoneType"),
+    (partial(changed, lambda X, y: (csr_array(X), y)), "site JFK: Sparse data was passed"),
 ]
 
 
 @pytest.mark.parametrize(("bad", "message"), BAD_SITES, ids=[m for _, m in BAD_SITES])
 def test_a_bad_site_is_refused_by_name(threads, bad, message):
-    with pytest.raises(ValueError, match=message):
-        Federation(threads, SGD, SITES | {"JFK": bad})
-    wait_until_free(threads)
+    gc.collect()
+    gc.disable()  # a site that only the garbage collector would free is a leak
+    try:
+        with pytest.raises(ValueError, match=message):
+            Federation(threads, SGD, SITES | {"JFK": bad})
+        wait_until_free(threads)
+    finally:
+        gc.enable()
     with Federation(threads, SGD, SITES) as federation:  # and the workers are as good as before
         assert federation.round(1).synced
 
 
 def wait_until_free(client):
-    """Wait until no site is left on the workers; a test that hangs here has found a leak."""
+    """Wait until no site is left on the workers."""
+    deadline = time.monotonic() + 60
     while actors(client):
+        assert time.monotonic() < deadline, f"{len(actors(client))} sites stay on the workers"
         client.run(lambda: None)
 
 
@@ -475,8 +699,58 @@ BAD_ARGUMENTS = [
     ({"workers": {"EWR": 0, "JFK": 1, "LGA": 1}}, "two sites have the same worker"),
     ({"batch": 0}, "batch must be"),
     ({"test": 1}, "test must be"),
+    ({"batch": True}, "batch must be"),
+    ({"test": "0.25"}, "test must be"),
+    ({"test": np.nan}, "test must be"),
     ({"quorum": 4}, "quorum must be from 1 to the 3 sites"),
-]
+    ({"quorum": "2"}, "quorum must be from 1 to the 3 sites"),
+    ({"combine": "median"}, "combine must be a function"),
+    ({"combine": trimmed_mean, "quorum": 2}, "trimmed_mean needs 3 sites; .* the quorum is 2"),
+    ({"combine": coordinate_median, "quorum": 2}, "coordinate_median needs 3 sites"),
+    ({"combine": partial(trimmed_mean, trim=2)}, r"trimmed_mean\(trim=2\) needs 5 sites; .* 3"),
+    ({"combine": partial(trimmed_mean, trim="1")}, "trim='1' is neither"),
+    ({"sites": SITES | {"JFK": partial(load, 2, rows=2)}, "test": 0.25},
+     "site JFK has 2 rows: test=0.25 keeps 0 of them"),
+    ({"sites": SITES | {"JFK": partial(load, 2, rows=2)}, "test": 0.9},
+     "site JFK has 2 rows: test=0.9 keeps 2 of them"),
+    ({"sites": SITES | {"JFK": lambda: by_class(2)}, "test": 0.25},
+     "site JFK has one class only among the rows that it trains on, 0"),
+]  # fmt: skip
+
+
+def by_class(seed):
+    """Rows in the order of their classes: the last ones, kept for testing, are all of one."""
+    X, y = load(seed, rows=40)
+    order = np.r_[np.flatnonzero(y == 0)[:15], np.flatnonzero(y == 1)[:5]]
+    return X[order], y[order]
+
+
+def test_r2_needs_two_rows(threads):
+    sites = SITES | {"JFK": partial(load, 2, rows=4)}
+    with Federation(threads, SGD, sites, test=0.25) as federation:
+        assert federation.score()[1]["JFK"] == 1
+    with pytest.raises(ValueError, match="site JFK has 4 rows: .* 1 of them .* 2 rows there"):
+        Federation(threads, SGDRegressor(random_state=0), sites, test=0.25)
+
+
+def test_a_site_that_comes_back_is_checked_as_at_the_start(threads):
+    with Federation(threads, SGD, SITES, batch=BATCH) as federation:
+        federation.round(1)
+        for load_again, message in [
+            (partial(load, 2, columns=5), "differ in columns"),
+            (
+                partial(changed, lambda X, y: (X, y + 5)),
+                r"it came back with labels that are unknown: \[5, 6",
+            ),
+        ]:
+            federation._loads["JFK"] = load_again
+            federation.lost.add("JFK")
+            for _ in range(2):  # and again in the next round: it is not taken for ready
+                record = federation.round(1)
+                assert list(record.refused) == ["JFK"] and record.lost == ()
+                assert re.search(message, record.refused["JFK"]) and record.synced
+        federation._loads["JFK"] = SITES["JFK"]
+        assert set(federation.round(1).batches) == set(SITES)
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
@@ -487,10 +761,34 @@ def test_bad_arguments_are_refused(threads, arguments, message):
 
 def test_bad_calls_are_refused(threads):
     with Federation(threads, SGD, SITES) as federation:
-        with pytest.raises(ValueError, match="batches must be"):
-            federation.round(0)
+        for batches in (0, 1.5, True, "2", None):
+            with pytest.raises(ValueError, match="batches must be"):
+                federation.round(batches)
+        for rounds in (0, -1, "3"):
+            with pytest.raises(ValueError, match="rounds must be"):
+                federation.run(rounds, 1)
+        for sync in (1, 0, None, "drift"):
+            with pytest.raises(ValueError, match="sync must be True, False or a Drift"):
+                federation.round(1, sync=sync)
+        for rows in (load(1)[0][0], [[np.nan] * COLUMNS], [["a"] * COLUMNS]):
+            with pytest.raises(ValueError):
+                federation.label("EWR", rows)
         with pytest.raises(ValueError, match="no site 'BOS'"):
             federation.label("BOS", load(1)[0])
+
+
+@pytest.mark.parametrize("limits", [{}, {"moved": -1}, {"error": "0.1"}, {"moved": np.nan}])
+def test_a_drift_needs_a_limit(limits):
+    with pytest.raises(ValueError, match="limit|must be a number of at least 0"):
+        Drift(**limits)
+
+
+def test_a_rule_that_gives_no_numbers_changes_nothing(threads):
+    with Federation(threads, SGD, SITES, combine=lambda vectors, rows: vectors[0] * np.nan) as it:
+        before = get_vector(it.model)
+        with pytest.raises(ValueError, match="combine gave parameters that are not finite"):
+            it.round(2)
+        np.testing.assert_array_equal(get_vector(it.model), before)
 
 
 def test_a_rule_that_gives_another_shape_changes_nothing(threads):
@@ -533,6 +831,15 @@ def test_a_worker_that_dies_while_it_loads_is_named(processes):
     with pytest.raises(RuntimeError, match=r"lost while they loaded their rows: \['JFK'\]"):
         Federation(processes, SGD, SITES | {"JFK": partial(end, "")})
     processes.wait_for_workers(3, timeout=200)
+
+
+# The benchmark
+
+
+def test_the_benchmark_leaves_flower_out_where_ray_would_hang():
+    why = why_no_flower("/home/ada/my course/.venv")
+    assert "cannot start workers from /home/ada/my course/.venv" in why
+    assert "space" not in (why_no_flower("/home/ada/course/.venv") or "")
 
 
 # Tidiness

@@ -1,5 +1,7 @@
 """The CPU twin of cuML's distributed KMeans: the same centres however the rows lie."""
 
+import pickle
+
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
@@ -10,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -288,3 +292,93 @@ def test_the_scikit_learn_model_does_all_that_one_does(host, model):
 def test_an_unfitted_model_is_refused():
     with pytest.raises(ValueError, match="is not fitted"):
         to_sklearn(DistributedKMeans())
+
+
+NOISE = np.random.default_rng(0).normal(size=(2_000, 4))
+FAR = {
+    "0": NOISE,
+    "1e5, float32": (NOISE + 1e5).astype("f4"),
+    "1e9": NOISE + 1e9,
+    "1.7e9": NOISE + 1.7e9,
+    "metres on a map, float32": (NOISE * 2e3 + [5e5, 5.5e6, 0, 0]).astype("f4"),
+    "unit 0.001": NOISE * 1e-3,
+    "columns of different size": NOISE * [1e-3, 1, 1e3, 1e6],
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_offset_and_unit_make_no_difference(cluster, name):
+    X = FAR[name]
+    plain = KMeans(5, init=X[:5], n_init=1).fit(X)
+    wide, centers = X.astype("f8"), plain.cluster_centers_.astype("f8")
+    expected = ((wide - centers[plain.labels_]) ** 2).sum()
+    for rows in (X, da.from_array(X, chunks=(700, -1))):
+        model = DistributedKMeans(n_clusters=5, init=X[:5]).fit(rows)
+        labels = np.asarray(model.labels_)
+        assert model.inertia_ == pytest.approx(expected, rel=0.01)
+        assert model.n_iter_ <= 1.5 * plain.n_iter_
+        assert -model.score(rows) == pytest.approx(model.inertia_, rel=1e-4)
+        assert sse(rows, model.cluster_centers_) == pytest.approx(model.inertia_, rel=1e-4)
+        np.testing.assert_array_equal(np.asarray(model.predict(rows)), labels)
+        gaps = np.linalg.norm(wide[:, None] - model.cluster_centers_.astype("f8"), axis=2)
+        np.testing.assert_allclose(np.asarray(model.transform(rows)), gaps, rtol=1e-4)
+
+
+def test_it_warns_at_the_end_and_of_fewer_rows_than_clusters(cluster):
+    few = np.repeat(np.eye(3), 4, axis=0)
+    for rows, parameters, message in [
+        (NOISE, {"max_iter": 1}, "max_iter=1"),
+        (few, {}, r"distinct clusters \(3\) found smaller than n_clusters \(5\)"),
+    ]:
+        for X in (rows, da.from_array(rows, chunks=(len(rows) // 3, -1))):
+            with pytest.warns(ConvergenceWarning, match=message):
+                DistributedKMeans(n_clusters=5, random_state=0, **parameters).fit(X)
+
+
+def test_it_clones_pickles_and_searches_with_a_client(cluster, host):
+    model = DistributedKMeans(n_clusters=3, random_state=0, client=cluster)
+    assert clone(model).client is cluster
+    model.fit(da.from_array(host[0], chunks=(3_000, -1)))
+    again = pickle.loads(pickle.dumps(model))
+    assert again.client is None
+    np.testing.assert_array_equal(again.predict(host[0]), model.predict(host[0]))
+    with pytest.raises(AttributeError, match=r"no labels_.*predict\(X\) makes them again"):
+        again.labels_  # noqa: B018
+    search = GridSearchCV(model, {"n_clusters": [2, 5]}, cv=2).fit(host[0])
+    assert search.best_params_ == {"n_clusters": 5}
+
+
+def test_labels_are_spoken_of_when_their_cluster_is_closed(host):
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as own:
+        with Client(own, set_as_default=False) as client:
+            model = DistributedKMeans(n_clusters=2, client=client).fit(da.from_array(host[0]))
+    with pytest.raises(AttributeError, match="until their cluster is closed"):
+        model.labels_  # noqa: B018
+
+
+def test_the_best_of_several_starts_is_kept(host):
+    errors = [
+        DistributedKMeans(n_clusters=9, init="random", n_init=n, random_state=1)
+        .fit(host[0])
+        .inertia_
+        for n in (1, 6)
+    ]
+    assert errors[1] < errors[0]
+    with pytest.warns(RuntimeWarning, match="only one init"):
+        DistributedKMeans(n_clusters=2, init=host[0][:2], n_init=3).fit(host[0])
+
+
+def test_names_go_to_scikit_learn_and_back(host):
+    table = pd.DataFrame(host[0], columns=["a", "b", "c"])
+    model = DistributedKMeans(n_clusters=3, random_state=0).fit(table)
+    plain = to_sklearn(model)
+    back = DistributedKMeans.from_sklearn(plain)
+    for other in (plain, back):
+        assert other.feature_names_in_.tolist() == ["a", "b", "c"]
+        np.testing.assert_array_equal(other.predict(table), model.labels_)
+        with pytest.raises(ValueError, match="same order"):
+            other.predict(table[["b", "a", "c"]])
+    wide = back.set_output(transform="pandas").transform(table)
+    assert list(wide.columns) == back.get_feature_names_out().tolist()
+    with pytest.raises(ValueError, match="rows in this process"):
+        back.transform(da.from_array(host[0]))

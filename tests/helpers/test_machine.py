@@ -1,11 +1,12 @@
 """What is here, what is missing, what fits."""
 
 import ctypes
+import re
 
 import pytest
 
 import helpers.machine as machine
-from helpers.machine import check_gpu, check_machine, count_gpus, rows_that_fit
+from helpers.machine import check_gpu, check_machine, check_scale, count_gpus, rows_that_fit
 
 
 class FakeDriver:
@@ -100,6 +101,15 @@ def test_rows_that_fit(monkeypatch, capsys):
 def test_an_unknown_scale_is_refused(scale):
     with pytest.raises(ValueError, match="choose one of small, large"):
         rows_that_fit(scale, {"small": 1, "large": 2}, 8)
+
+
+@pytest.mark.parametrize("scale", ["huge", "Small", "", None, 3, [], ["small"]])
+def test_a_lessons_scale_is_checked_early(scale):
+    for known in machine.SCALES:
+        assert check_scale(known) == known
+    message = "is not known; choose one of small, seed, large"
+    with pytest.raises(ValueError, match=re.escape(f"scale={scale!r} {message}")):
+        check_scale(scale)
 
 
 @pytest.mark.parametrize("bad", [0, -1, "8", None, True])

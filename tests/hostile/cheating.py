@@ -270,7 +270,7 @@ return answer(*inputs)"""
 @hostile("02", _1="not yet", _2="raised ZeroDivisionError", _5="not yet")
 def returns_lazy_things(book):
     book.answer("rows_per_partition", "return inputs[0].map_partitions(len)")
-    book.answer("mean_delay", "import dask\nreturn dask.delayed(lambda: 1 / 0)()", "ddf")
+    book.answer("mean_delay", "import dask\nreturn dask.delayed(lambda: 1 / 0)()", "ddf, late")
     book.answer("pin_months", "return inputs[0].submit(sum, [1])")
 
 

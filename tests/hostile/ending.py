@@ -163,6 +163,89 @@ def memory_hog_in_a_cell(book):
     book.first("hog = b'x' * 2**26\nwhile True: hog += hog")
 
 
+SHARED = """
+import mmap
+shared = mmap.mmap(-1, 3 * 2**30)
+for i in range(0, len(shared), 4096): shared[i] = 1"""
+
+
+@hostile(_1="out of memory")
+def shared_memory(book):
+    book.answer("count_missing", SHARED + "\nimport time\ntime.sleep(99)")
+
+
+@hostile(_1="out of memory")
+def shared_memory_that_is_not_resident(book):
+    step = "    if i % 2**26 == 0: shared.madvise(mmap.MADV_DONTNEED)"
+    lines = SHARED.replace("shared[i] = 1", f"\n    shared[i] = 1\n{step}")
+    book.answer("count_missing", lines + "\nimport time\ntime.sleep(99)")
+
+
+@hostile(_1="out of memory")
+def shared_memory_of_many_processes(book):
+    body = """
+import mmap, os, time
+for _ in range(5):
+    if os.fork() == 0:
+        shared = mmap.mmap(-1, 2**29)
+        for i in range(0, len(shared), 4096): shared[i] = 1
+        time.sleep(99)
+time.sleep(99)"""
+    book.answer("count_missing", body)
+
+
+@hostile(_1="raised OSError")
+def files_in_memory_without_a_place(book):
+    body = """
+import os
+file = os.memfd_create("hog")
+for _ in range(300): os.write(file, bytes(2**24))
+return {}"""
+    book.answer("count_missing", body)
+
+
+@hostile(_1="out of memory")
+def memory_and_temporary_files_together(book):
+    body = """
+import os, time
+for folder in ("/tmp", "/dev/shm", os.path.expanduser("~")):
+    with open(f"{folder}/hog", "wb") as file:
+        for _ in range(31): file.write(bytes(2**24))
+kept = [bytes([1]) * 2**24 for _ in range(60)]
+time.sleep(99)"""
+    book.answer("count_missing", body)
+
+
+@hostile()
+def raises_memory_error_in_a_cell_and_keeps_it(book):
+    book.first("""
+hog = []
+try:
+    while True: hog.append(bytearray(2**24))
+except MemoryError as error:
+    kept = error
+    raise
+""")
+
+
+@hostile()
+def keeps_half_of_the_memory(book):
+    book.first("hog = []\nfor _ in range(85): hog.append(bytes([1]) * 2**24)")
+
+
+@hostile()
+def shows_a_gigabyte(book):
+    book.first("'x' * 2**29")
+    book.first("print('x' * 2**29)")
+
+
+@hostile()
+def raises_errors_with_large_frames(book):
+    cell = "def fail():\n    large = bytes([1]) * 2**28\n    raise ValueError\nfail()"
+    for _ in range(12):
+        book.first(cell)
+
+
 @hostile(_1="raised OSError")
 def fills_the_disk(book):
     fill = """

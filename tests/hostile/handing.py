@@ -184,6 +184,58 @@ def pipe_with_the_name_of_a_notebook(place, name, book):
     os.mkfifo(place / name / "01.ipynb")
 
 
+@handed_in()
+def deep_folders(place, name, book):
+    book.write(place / name / "01.ipynb")
+    for number in range(40):
+        (place / name / "/".join("d" * (number + 1))).mkdir()
+
+
+@handed_in(note="not a notebook: it has no cells")
+def thousand_files(place, name, book):
+    book.write(place / name / "01.ipynb")
+    for number in range(1000):
+        (place / name / f"{number}.ipynb").write_text("{}")
+
+
+@handed_in(note="MiB of code in all")
+def code_without_end(place, name, book):
+    with zipfile.ZipFile(place / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        long = {"cells": [{"cell_type": "code", "source": "x = 1 " * 650_000}]}
+        for number in range(30):
+            archive.writestr(f"old/{number}.ipynb", json.dumps(long))
+        archive.writestr("01.ipynb", json.dumps(book.notebook()))
+
+
+@handed_in(**{f"_{n}": "encrypted" for n in range(1, 6)})
+def encrypted_zip(place, name, book):
+    with zipfile.ZipFile(place / f"{name}.zip", "w") as archive:
+        archive.writestr("01.ipynb", json.dumps(book.notebook()))
+    data = bytearray((place / f"{name}.zip").read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 8] |= 1
+    (place / f"{name}.zip").write_bytes(data)
+
+
+@handed_in(**{f"_{n}": "not a notebook: a web page" for n in range(1, 6)})
+def web_page(place, name, book):
+    written(place, name, "<!DOCTYPE html><title>01</title>")
+
+
+@handed_in(**{f"_{n}": "not a notebook: a pointer of Git LFS" for n in range(1, 6)})
+def pointer_of_lfs(place, name, book):
+    written(place, name, "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+
+
+@handed_in(note="never graded")
+def clone_of_the_course(place, name, book):
+    book.answer("count_missing", "return 'mine'")
+    book.cells.append("raise SystemExit('this one is not graded')")
+    book.write(place / name / "course" / "solutions" / "01_rapids_basics.ipynb")
+    honest = type(book)("01")
+    honest.write(place / name / "course" / "exercises" / "01_rapids_basics.ipynb")
+    os.utime(place / name / "course" / "exercises" / "01_rapids_basics.ipynb", (10**9, 10**9))
+
+
 @handed_in(note="not graded")
 def older_copies(place, name, book):
     book.write(place / name / "01 (2).ipynb")

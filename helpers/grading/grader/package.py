@@ -10,9 +10,10 @@ import shutil
 from pathlib import Path
 
 import helpers
+from helpers.grading.grader.names import bound, reached
 
 # What a submission's process needs of the instructor's wing; nothing of the author's is there.
-KEPT = ("__init__.py", "cells.py", "inside.py")
+KEPT = ("__init__.py", "inside.py", "libraries.py", "names.py", "watch.py")
 
 
 def copy_without_judges(folder):
@@ -57,14 +58,7 @@ def without_judges(source):
         constants that only judges used.
     """
     tree = _NoJudge().visit(ast.parse(source))
-    binders = [(name, node) for node in tree.body for name in _bound(node)]
-    kept, waiting = set(), [node for node in tree.body if not _bound(node) or _is_list(node)]
-    while waiting:
-        node = waiting.pop()
-        if node not in kept:
-            kept.add(node)
-            used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-            waiting += [binder for name, binder in binders if name in used]
+    kept = reached(tree, [node for node in tree.body if not bound(node) or _is_list(node)])
     tree.body = [node for node in tree.body if node in kept]
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
@@ -82,20 +76,5 @@ class _NoJudge(ast.NodeTransformer):
         return node
 
 
-def _bound(node):
-    """Names that a statement of a module binds."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [node.name]
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        return [part.id for part in ast.walk(node) if _is_stored(part)]
-    return []
-
-
-def _is_stored(part):
-    return isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-
-
 def _is_list(node):
-    return "EXERCISES" in _bound(node)
+    return "EXERCISES" in bound(node)

@@ -2,11 +2,14 @@
 
 import csv
 import io
+import unicodedata
 from collections import Counter
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
-COLUMNS = ("student", "lesson", "exercise", "points", "of", "status")
+# The key tells two students of one name apart; their pages and results have it in their names.
+COLUMNS = ("student", "key", "lesson", "exercise", "points", "of", "status")
 # What Moodle's offline grading worksheet must have (Identifier, Grade, Last modified (grade)), and
 # may have. Canvas finds a student by ID, else by name, and an assignment by its title.
 MOODLE = (
@@ -34,7 +37,8 @@ def write_reports(out, records):
     records : list of dict
         As in ``results/``.
     """
-    records = sorted(records, key=lambda record: (record["key"], record["lesson"]))
+    records = [_sound(record) for record in records]
+    records.sort(key=lambda record: (record["key"], record["lesson"]))
     files = {"grades.csv": grades(records), "summary.html": summary(records)}
     files["canvas.csv"] = canvas(records)
     for lesson in sorted({record["lesson"] for record in records} - {""}):
@@ -50,11 +54,24 @@ def write_reports(out, records):
         new.replace(path)
 
 
+def _sound(record):
+    """A record that every report can take: one that cannot be told is one line that says so."""
+    try:
+        for text in (grades, moodle, canvas, summary, feedback):
+            text([record])
+    except Exception as error:
+        words = f"not graded: could not be told: {type(error).__name__}"
+        who = {name: str(record.get(name) or "") for name in ("name", "key", "moodle", "canvas")}
+        empty = {"lesson": "", "file": "", "notes": [], "exercises": [], "cells": {}}
+        return {**who, **empty, "status": words}
+    return record
+
+
 def grades(records):
     """Text of the CSV with a line for each student and exercise, and its ``COLUMNS``."""
     lines = [COLUMNS]
     for record in records:
-        who = _cell(record["name"]), record["lesson"]
+        who = _cell(record["name"]), _cell(record["key"]), record["lesson"]
         for row in record["exercises"]:
             lines.append((*who, row["id"], row["points"], row["of"], _cell(row["status"])))
         if not record["exercises"]:
@@ -66,7 +83,7 @@ def moodle(records):
     """Text of the offline grading worksheet of one lesson, for Moodle's upload."""
     lines = [MOODLE]
     for record in records:
-        points, of = _sums([record])
+        points, of = _mark(record), _sums([record])[1]
         comment = "\n".join(f"{row['id']}: {row['status']}" for row in record["exercises"])
         number = f"Participant {record['moodle']}" if record["moodle"] else ""
         lines.append((number, _cell(record["name"]), points, of, "-", _cell(comment)))
@@ -82,7 +99,7 @@ def canvas(records):
     for key in dict.fromkeys(record["key"] for record in records):
         mine = {record["lesson"]: record for record in records if record["key"] == key}
         first = next(iter(mine.values()))
-        points = [_sums([mine[lesson]])[0] if lesson in mine else 0 for lesson in lessons]
+        points = [_mark(mine[lesson]) if lesson in mine else 0 for lesson in lessons]
         lines.append((_cell(first["name"]), first["canvas"], "", "", "", *points))
     return _csv(lines)
 
@@ -98,7 +115,7 @@ def summary(records):
     if notes:
         lines = [(escape(r["name"]), escape(r["lesson"]), escape(note)) for r, note in notes]
         parts += ["<h2>Notes</h2>", _table(("student", "lesson", "note"), lines)]
-    return _page("The class", "".join(parts))
+    return page("The class", "".join(parts))
 
 
 def _exercises_table(rows):
@@ -124,7 +141,9 @@ def _students_table(records):
     for key in dict.fromkeys(record["key"] for record in records):
         mine = [record for record in records if record["key"] == key]
         points, of = _sums(mine)
-        link = f'<a href="feedback/{key}.html">{escape(mine[0]["name"])}</a>'
+        number = mine[0]["moodle"] or mine[0]["canvas"]
+        name = f"{mine[0]['name']} ({number})" if number else mine[0]["name"]
+        link = f'<a href="feedback/{quote(key)}.html">{escape(name)}</a>'
         lines.append((link, f"{points} of {of}"))
     return _table(("student", "points"), lines, numbers=(1,))
 
@@ -147,7 +166,7 @@ def feedback(records):
             failed = [(escape(n), escape(error)) for n, error in record["cells"].items()]
             parts += ["<p>Cells that did not run to their end:</p>", _table(("", ""), failed)]
     parts.append("<p>Inputs were fresh ones, not those that <code>check</code> uses.</p>")
-    return _page(records[0]["name"], "".join(parts))
+    return page(records[0]["name"], "".join(parts))
 
 
 def _said(row):
@@ -157,12 +176,21 @@ def _said(row):
     return "<br>".join([f"<b>{escape(row['status'])}</b>", *checks, *hint])
 
 
+def _mark(record):
+    """Points for an LMS; nothing, not 0, for a submission that could not be graded."""
+    rows = record["exercises"]
+    if any(row["status"].startswith("not graded") for row in rows):
+        return ""
+    return _sums([record])[0]
+
+
 def _sums(records):
     rows = [row for record in records for row in record["exercises"]]
     return sum(row["points"] for row in rows), sum(row["of"] for row in rows)
 
 
-def _page(title, body):
+def page(title, body):
+    """HTML page with a title and the reports' style around a body."""
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     view = '<meta name="viewport" content="width=device-width">'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}{view}</head><body>{body}</body></html>\n'
@@ -188,4 +216,7 @@ def _csv(lines):
 
 def _cell(text):
     """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    # Some take full-width signs for formulas, too, or look behind spaces.
+    start = unicodedata.normalize("NFKC", text[:20]).lstrip()[:1]
+    formula = start and start in "=+-@\N{MINUS SIGN}"
+    return f"'{text}" if formula or text[:1] in ("\t", "\r", "\n") else text

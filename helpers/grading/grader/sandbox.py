@@ -16,19 +16,26 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from functools import cache
 from pathlib import Path
 
-MESSAGE = 3 * 2**20  # bytes of one message from inside; parsed, it takes some twenty times that
+from helpers.grading.grader import cgroup, seccomp
+from helpers.grading.grader import memory as counted
+from helpers.grading.grader.replies import LINE, NoReply, fit, parse
+
 READING = 30  # seconds for the program to take a message
 TAIL = 4000  # bytes kept of what is printed
 TICK = 0.2  # seconds between two looks at memory and processes
 PROCESSES = 200
+THREADS = 1000
 FEW = 20  # processes; more than these are the reason when memory runs out
 DISK = 2**29  # bytes of each of the private folders
 HOME = "/home/student"
+FOLDERS = ("/tmp", "/dev/shm", HOME)  # private ones, in memory
+FORGED = "wrote into the grader's pipe"
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/nix/store", "/gnu/store")
 DETAILS = ("/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives")
 MARK = "COURSE_GRADING_RUN"
@@ -65,29 +72,39 @@ class Sandbox:
 
     def __init__(self, module, package, folder, data, memory, protected):
         self.memory, self.tail, self.printed = memory, b"", 0
-        self._mark, self._buffer, self._messages = uuid.uuid4().hex, b"", []
+        self._mark, self._buffer = uuid.uuid4().hex, bytearray()
+        self._groups = contextlib.ExitStack()
         self._home = Path(folder) / self._mark
         answers, theirs = os.pipe()
         os.set_inheritable(theirs, True)
         call = [sys.executable, "-m", module, str(theirs), str(int(protected))]
         environment = _environment(package, HOME if protected else self._home, self._mark, memory)
-        if protected:
-            call = [*_bubblewrap(package, data, environment), *call]
-            environment = {}  # bubblewrap's own can be read inside, at /proc/1/environ
-        else:
-            self._home.mkdir(parents=True)
-            environment |= _needed_outside(data)
-        options = {"pass_fds": [theirs], "start_new_session": True} if os.name != "nt" else {}
-        self._process = subprocess.Popen(
-            call,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            cwd="/" if protected else self._home,
-            close_fds=os.name != "nt",
-            **options,
-        )
+        self._folders = FOLDERS if protected else ()
+        with contextlib.ExitStack() as files:
+            passed = [theirs]
+            if protected:
+                # What bubblewrap is told can be read inside, at /proc/1: it gets its call as a
+                # file, and no environment.
+                told = [_file(files, text) for text in (_bubblewrap(package, data, environment))]
+                passed += told
+                options = ["--seccomp", str(told[1])] if len(told) > 1 else []
+                call = [shutil.which("bwrap"), "--args", str(told[0]), *options, "--", *call]
+                environment = {}
+            else:
+                self._home.mkdir(parents=True)
+                environment |= _needed_outside(data)
+            call = [*self._groups.enter_context(cgroup.at_most(THREADS, self._mark)), *call]
+            options = {"pass_fds": passed, "start_new_session": True} if os.name != "nt" else {}
+            self._process = subprocess.Popen(
+                call,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd="/" if protected else self._home,
+                close_fds=os.name != "nt",
+                **options,
+            )
         os.close(theirs)
         os.set_blocking(self._process.stdin.fileno(), False)
         self._answers = answers
@@ -102,7 +119,10 @@ class Sandbox:
         self.close()
 
     def send(self, message):
-        """Send a JSON value; raise Ended if nobody reads it."""
+        """Send a JSON value; raise Ended if nobody reads it, or if a reply is there already."""
+        if self._buffer or select.select([self._answers], [], [], 0)[0]:
+            self._read()
+            raise Ended(FORGED)
         data, pipe = json.dumps(message).encode() + b"\n", self._process.stdin.fileno()
         end = time.monotonic() + READING
         while data:
@@ -115,35 +135,53 @@ class Sandbox:
             except OSError:
                 raise Ended(self._how()) from None
 
-    def receive(self, seconds):
-        """Wait for the next JSON value from inside, and see that the limits are kept meanwhile.
+    def receive(self, seconds, shape):
+        """Wait for a reply from inside, and see that the limits are kept meanwhile.
+
+        Parameters
+        ----------
+        seconds : float
+        shape : dict of str to callable
+            Keys and values that the reply must have; see `replies.fit`.
 
         Raises
         ------
         TimedOut
             After so many seconds without one.
         Ended
-            If the program ended, broke a limit, or sent what is no message.
+            If the program ended, broke a limit, or sent what is no such reply.
         """
-        end, look = time.monotonic() + seconds, 0
-        while not self._messages:
+        end, look, whole = time.monotonic() + seconds, 0, False
+        while not whole:
             now = time.monotonic()
             if now >= end:
                 raise TimedOut
             if now >= look:
                 self._watch()
-                look = now + TICK
-            ready = {key.fd for key, _ in self._selector.select(min(TICK, end - now))}
+                look = time.monotonic() + TICK
+            ready = {key.fd for key, _ in self._selector.select(max(0, min(TICK, end - now)))}
             if self._process.stdout.fileno() in ready:
                 self._note_printed()
             if self._answers in ready:
-                self._read()
-        return self._messages.pop(0)
+                whole = self._read()
+        line, self._buffer = self._buffer[:-1], bytearray()
+        try:
+            return fit(parse(line), shape)
+        except NoReply:
+            raise Ended(FORGED) from None
+
+    def held(self):
+        """Bytes of memory that the program and all that it has started hold."""
+        return counted.held(counted.tree(self._process.pid, THREADS)[0], self._folders)
 
     def kill(self):
         """End the program; another thread may be waiting for it, and is told that it ended."""
         if self._process.returncode is None:
-            self._process.kill()  # bubblewrap's namespaces go with it
+            # The first process of the namespaces: all others in them end with it.
+            for pid in counted.tree(self._process.pid, THREADS)[0][1:2]:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, 9)
+            self._process.kill()
 
     def close(self):
         """End the program and everything it has started; remove what it wrote."""
@@ -156,6 +194,7 @@ class Sandbox:
             _kill_marked(self._mark)
             shutil.rmtree(self._home, ignore_errors=True)
         self._wait_for_the_last()
+        self._groups.close()
         self._selector.close()
         self._process.stdin.close()
         self._process.stdout.close()
@@ -171,18 +210,17 @@ class Sandbox:
                     self._note_printed()
 
     def _read(self):
+        """Read what is there; return whether it is now a whole line, which ends it."""
         data = os.read(self._answers, 2**20)
         if not data:
             raise Ended(self._how())
         self._buffer += data
-        *lines, self._buffer = self._buffer.split(b"\n") if b"\n" in data else [self._buffer]
-        if len(self._buffer) > MESSAGE:
+        if len(self._buffer) > LINE:
             raise Ended("sent too much")
-        for line in lines:
-            try:
-                self._messages.append(json.loads(line))
-            except (ValueError, RecursionError):
-                raise Ended("wrote into the grader's pipe") from None
+        end = data.find(b"\n")
+        if 0 <= end < len(data) - 1:
+            raise Ended(FORGED)  # there is one reply to a question
+        return end >= 0
 
     def _note_printed(self):
         data = os.read(self._process.stdout.fileno(), 2**20)
@@ -192,12 +230,14 @@ class Sandbox:
         self.tail = (self.tail + data)[-TAIL:]
 
     def _watch(self):
-        processes = _tree(self._process.pid)
-        full = sum(map(_resident, processes)) > self.memory * 2**30
-        if len(processes) > (FEW if full else PROCESSES):
+        most = self.memory * 2**30
+        processes, threads = counted.tree(self._process.pid, THREADS)
+        # Counted first: of a thousand processes, nothing else is found out in time.
+        if len(processes) > PROCESSES or threads > THREADS:
             raise Ended("started too many processes")
-        if full:
-            raise Ended("out of memory")
+        if counted.held(processes, self._folders, most) > most:
+            few = len(processes) <= FEW
+            raise Ended("out of memory" if few else "started too many processes")
 
     def _how(self):
         """How the program ended, in words."""
@@ -280,16 +320,31 @@ def _needed_outside(data):
     return there | {"COURSE_DATA": str(data)}
 
 
+def _file(files, data):
+    """Descriptor of a file without a name that holds the data, until the stack is closed."""
+    file = files.enter_context(tempfile.TemporaryFile())
+    file.write(data)
+    file.seek(0)
+    return file.fileno()
+
+
 def _bubblewrap(package, data, environment):
-    """Call of bubblewrap: what is visible inside, and that nothing else is shared."""
+    """What bubblewrap is told: what is visible inside, and the calls that are closed, as bytes."""
+    call = _options_of_bubblewrap(package, data, environment)
+    told = b"".join(os.fsencode(word) + b"\0" for word in call)
+    return [told, *[seccomp.program()] * bool(seccomp.program())]
+
+
+def _options_of_bubblewrap(package, data, environment):
+    """Options of bubblewrap: what is visible inside, and that nothing else is shared."""
     import helpers
 
     here = Path(helpers.__file__).parent
-    call = [shutil.which("bwrap"), "--unshare-user", "--unshare-all", "--uid", "1000"]
+    call = ["--unshare-user", "--unshare-all", "--uid", "1000"]
     call += ["--gid", "1000", "--hostname", "sandbox", "--cap-drop", "ALL", "--die-with-parent"]
     call += ["--new-session", "--clearenv", *_if_known("--disable-userns")]
     call += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/tmp", "/dev/shm", HOME):
+    for folder in FOLDERS:
         call += [*_if_known("--size", str(DISK)), "--tmpfs", folder]
     for device in glob.glob("/dev/nvidia*"):
         call += ["--dev-bind-try", device, device]
@@ -301,7 +356,7 @@ def _bubblewrap(package, data, environment):
         call += ["--ro-bind", str(path), f"{HOME}/data/{path.name}"]
     for name, value in environment.items():
         call += ["--setenv", name, value] if name != "PYTHONPATH" else []
-    return [*call, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME, "--"]
+    return [*call, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
 
 
 def _is_root_link(path):
@@ -316,27 +371,6 @@ def _if_known(option, *values):
 @cache
 def _options():
     return subprocess.run(["bwrap", "--help"], capture_output=True, text=True).stdout.split()
-
-
-def _tree(pid):
-    """Numbers of a process and of all its descendants; empty where /proc does not tell."""
-    found, waiting = [], [pid]
-    while waiting and len(found) <= PROCESSES:
-        pid = waiting.pop()
-        found.append(pid)
-        for path in glob.glob(f"/proc/{pid}/task/*/children"):
-            with contextlib.suppress(OSError):
-                waiting += map(int, Path(path).read_text().split())
-    return found
-
-
-def _resident(pid):
-    """Bytes of memory that a process has for itself."""
-    try:
-        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
-    except (OSError, ValueError):
-        return 0
-    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _kill_marked(mark):

@@ -78,7 +78,7 @@ def released_files(root):
     paths = [root / name for name in TOP if (root / name).exists()]
     paths += [*course.glob("[0-9]*.ipynb"), *(course / "exercises").glob("[0-9]*.ipynb")]
     paths += [*(root / "images").glob("*.*"), *(root / "helpers").glob("*.py")]
-    paths += [path for path in grading.glob("*.py") if path.name != "__main__.py"]
+    paths += grading.glob("*.py")
     paths += (grading / "lessons").glob("*.py")
     files = {path.relative_to(root).as_posix(): path for path in paths}
     return dict(sorted({**files, "README.md": root / README}.items()))

@@ -6,30 +6,10 @@ import numpy as np
 
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import describe
+from helpers.grading.vocabulary import Facts, reordered, returns, with_example
 from helpers.grading.workers import workers_here
 
-WORLDS = ("SNSG", "SNMG", "MNSG", "MNMG")
-
-
 # Tools
-
-
-def _values(answer):
-    """Plain values of a described list; None for what is not a number."""
-    return [item.get("value") for item in answer.get("items", ()) if isinstance(item, dict)]
-
-
-def _not_a_list(answer, what):
-    """Say what came back in place of a list of results."""
-    kind = answer.get("type")
-    kinds = {item.get("type") for item in answer.get("items", ()) if isinstance(item, dict)}
-    if kind == "future":
-        return "That is one future, a promise: .result() waits for what it promises."
-    if "future" in kinds:
-        return "Those are futures, promises of results: client.gather waits and brings them here."
-    if kind == "none":
-        return "Nothing came back: end the function with return."
-    return f"Return a plain Python list of {what}, not {kind}."
 
 
 def _numbers_in(value):
@@ -42,8 +22,10 @@ def _numbers_in(value):
 
 
 def _work(seen):
-    """Facts about what the workers computed."""
-    return {"tasks": len(seen.tasks), "made": _numbers_in(seen.results)}
+    """Facts about what the workers computed, and what was sent after something was fetched."""
+    first = seen.log.index("fetched") if "fetched" in seen.log else len(seen.log)
+    late = seen.log[first:].count("sent")
+    return {"tasks": len(seen.tasks), "made": _numbers_in(seen.results), "late": late}
 
 
 def _workers_computed(facts, wanted, each):
@@ -54,43 +36,55 @@ def _workers_computed(facts, wanted, each):
         hint = "No worker computed anything: this process did. Give the work to `client`."
     elif tasks >= len(wanted):
         hint = "The workers computed something else than what came back: return their results."
-    right = tasks >= len(wanted) and set(wanted) <= set(made)
+    elif tasks > 1:
+        hint = f"There are fewer tasks than there should be: make a task of each {each}."
+    right = tasks >= len(wanted) and all(value in made for value in wanted)
     return Check(1, f"the workers compute, one task per {each}", right, hint)
+
+
+def _side_by_side(facts, each):
+    """Check that all tasks were sent before a result was fetched."""
+    hint = f"A result was fetched before the next {each} was sent: one works, all others wait."
+    return Check(1, "all tasks are sent before a result is fetched", not facts.get("late", 0), hint)
 
 
 # 00.1 total_threads
 
 
-def _threads(seed):
+def _cluster(seed):
+    """Workers that differ: the usual wrong counts (workers, one worker, the first) do, too."""
     rng = np.random.default_rng(seed)
-    # So that the usual wrong counts (workers, one worker, all like the first) are all different.
-    others = rng.integers(3, 6, size=rng.integers(1, 4)).tolist()
-    return [3, int(rng.integers(6, 9)), *others]
+    first, most = int(rng.integers(3, 90)), int(rng.integers(300, 900))
+    others = rng.integers(100, 300, size=rng.integers(1, 4)).tolist()
+    return workers_here([first, most, *others])
 
 
 def _observe_total_threads(function, seed):
-    with workers_here(_threads(seed)) as (client, _):
-        return describe(function(client))
+    with workers_here([1, 1]) as (client, _):
+        example = describe(function(client))
+    with _cluster(seed) as (client, _):
+        answer = describe(function(client))
+        # What is right is looked up afterwards: nobody finds it here before.
+        return {"answer": answer, "threads": list(client.nthreads().values()), "example": example}
 
 
 def _judge_total_threads(facts, seed):
-    threads = _threads(seed)
-    kind, value = facts.get("type"), facts.get("value")
-    hints = {
-        "none": "Nothing came back: end the function with return.",
+    facts = Facts(facts)
+    answer, threads = facts["answer"], facts.list_of("threads", int) or [0]
+    kinds = {
         "dict": "client.nthreads() is a dict, worker → threads: add its values up.",
         "list": "That is one number per worker: add them up.",
     }
-    other = f"Return one whole number, not {kind}."
-    yield Check(1, "returns a whole number", kind == "int", hints.get(kind, other))
-    hints = {
+    yield returns(1, [answer, facts["example"]], "int", "a whole number", **kinds)
+    mistakes = {
         len(threads): "That is the number of workers. A worker may have several threads.",
         max(threads): "Those are the threads of one worker: add up those of all.",
         len(threads) * threads[0]: "The workers differ: add up each one's own threads.",
     }
-    other = "Ask the client for the threads of each worker, and add them up."
-    right = value == sum(threads)
-    yield Check(2, "counts the threads of all workers", right, hints.get(value, other))
+    hint = "Ask the client for the threads of each worker, and add them up."
+    hint = mistakes.get(answer.value, hint)
+    right = Check(2, "counts the threads of all workers", answer.value == sum(threads), hint)
+    yield with_example(right, facts["example"].value == 2)
 
 
 # 00.2 squares_on_workers
@@ -103,23 +97,23 @@ def _numbers(seed):
 
 def _observe_squares(function, seed):
     with workers_here([1, 1]) as (client, seen):
-        answer = describe(function(client, _numbers(seed)))
-        return {"answer": answer, **_work(seen)}
+        facts = {"answer": describe(function(client, _numbers(seed))), **_work(seen)}
+        return facts | {"example": describe(function(client, [5, 2, 3]))}
 
 
 def _judge_squares(facts, seed):
-    numbers, answer = _numbers(seed), facts.get("answer", {})
-    kinds = {item.get("type") for item in answer.get("items", ()) if isinstance(item, dict)}
-    plain = answer.get("type") == "list" and kinds <= {"int"}
-    yield Check(1, "returns a list of whole numbers", plain, _not_a_list(answer, "numbers"))
-    squares, values = [n * n for n in numbers], _values(answer)
+    facts, numbers = Facts(facts), _numbers(seed)
+    answer, squares = facts["answer"], [n * n for n in numbers]
+    yield returns(1, answer, "list", "a list of whole numbers", of="int")
     hint = "Return one square for each number."
-    yield Check(1, "one result per number", len(values) == len(squares), hint)
+    yield Check(1, "one result per number", len(answer.values) == len(squares), hint)
     hint = "Check the square of one number by hand."
-    if sorted(values) == sorted(squares):
+    if reordered(answer.values, squares):
         hint = "These are the squares, in another order: keep the order of the numbers."
-    yield Check(1, "the squares, in the order of the numbers", values == squares, hint)
+    right = Check(1, "the squares, in the order of the numbers", answer.values == squares, hint)
+    yield with_example(right, facts["example"].values == [25, 4, 9])
     yield _workers_computed(facts, squares, "number")
+    yield _side_by_side(facts, "number")
 
 
 # 00.3 send_once
@@ -176,7 +170,8 @@ def _parcel_and_functions(seed):
 def _observe_send_once(function, seed):
     data, functions = _parcel_and_functions(seed)
     with workers_here([1, 1]) as (client, seen):
-        kept = client.scatter(data)  # else data scattered again can be lost between two tasks
+        # Else data scattered again can be lost between two tasks.
+        kept = [client.scatter(data), client.scatter(b"abc")]
         seen.scattered.clear()
         try:
             answer = describe(function(client, data, functions))
@@ -184,80 +179,90 @@ def _observe_send_once(function, seed):
             if "'list' object" not in str(error):
                 raise
             return {"got_list": True}
-        del kept
         scattered = sum(isinstance(item, Parcel) for item in seen.scattered)
         carried = sum(_open_parcel.__name__.encode() in task for task in seen.tasks)
-        return {"answer": answer, "scattered": scattered, "carried": carried, **_work(seen)}
+        facts = {"answer": answer, "scattered": scattered, "carried": carried, **_work(seen)}
+        facts["example"] = describe(function(client, b"abc", [len, max]))
+        del kept
+        return facts
 
 
 def _judge_send_once(facts, seed):
-    data, functions = _parcel_and_functions(seed)
-    answer = facts.get("answer", {})
-    kinds = {item.get("type") for item in answer.get("items", ()) if isinstance(item, dict)}
-    plain = answer.get("type") == "list" and kinds <= {"int"}
-    hint = _not_a_list(answer, "results")
-    if facts.get("got_list"):
+    facts, (data, functions) = Facts(facts), _parcel_and_functions(seed)
+    answer, results = facts["answer"], [function(data) for function in functions]
+    if facts.get("got_list", False):
         hint = "The functions got a list: scatter([data]) gives a list of futures."
-    yield Check(1, "returns a list of results", plain, hint)
+        yield Check(1, "returns a list of results", False, hint)
+        return
+    yield returns(1, answer, "list", "a list of results", of="int")
     hint = "Return what each function gives for the data, in the order of the functions."
-    results = [function(data) for function in functions]
-    yield Check(1, "the result of each function, in their order", _values(answer) == results, hint)
+    right = answer.values == results
+    right = Check(1, "the result of each function, in their order", right, hint)
+    yield with_example(right, facts["example"].values == [3, 99])
     yield _workers_computed(facts, results, "function")
     scattered, carried = facts.get("scattered", 0), facts.get("carried", 0)
     hint = "The data travelled with every task: scatter them first, then pass their future."
     if scattered > 1:
         hint = "The data were scattered for each function anew: scatter once, use that future."
     yield Check(1, "the data are sent once", scattered + carried == 1, hint)
+    yield _side_by_side(facts, "function")
 
 
 # 00.4 which_world
 
-
-HOSTS_MAKE = ("SNSG", "SNMG", "MNSG", "MNSG", "MNMG", "MNMG", "MNMG")  # known to the judge only
+WORLDS = ("SNSG", "SNMG", "MNSG", "MNMG")
+# Kinds of clusters and their world; known to the judge only.
+ONE_NODE = {"one": "SNSG", "one, many": "SNMG"}
+ALIKE = {"two": "MNSG", "three": "MNSG", "alike": "MNMG", "example": "MNSG"}
+UNLIKE = {"unlike": "MNMG", "ends": "MNMG"}
 
 
 def _hosts(seed):
-    """Lists of hosts, one host per GPU worker."""
+    """Kinds of clusters with lists of hosts, one host per GPU worker; some kinds several times."""
     rng = np.random.default_rng(seed)
-    a, b, c = (f"node{n}" for n in rng.permutation(np.arange(1, 30))[:3].tolist())
-    many = int(rng.integers(2, 5))
-    return [
-        [a],
-        [a] * many,
-        [a, b],
-        [a, b, c],
-        [a, b] * many,
-        [a, b, c, b],  # only one of the nodes has several, and not the first
-        [a, b, a],  # first and last on the same node
-    ]
+    clusters = [("example", ["ada", "bob"])]
+    for n in range(int(rng.integers(21, 30))):
+        a, b, c = (f"node{n}" for n in rng.permutation(np.arange(1, 30))[:3].tolist())
+        many = int(rng.integers(2, 5))
+        kinds = {
+            "one": [a],
+            "one, many": [a] * many,
+            "two": [a, b],
+            "three": [a, b, c],
+            "alike": [a, b] * many,
+            "unlike": [a, b, c, b],  # only one of the nodes has several, and not the first
+            "ends": [a, b, a],  # first and last on the same node
+        }
+        clusters.append(list(kinds.items())[n % len(kinds)])
+    return [clusters[n] for n in rng.permutation(len(clusters))]
 
 
 def _observe_which_world(function, seed):
-    return {"answers": [describe(function(list(hosts))) for hosts in _hosts(seed)]}
+    return {"answers": [describe(function(list(hosts))) for _, hosts in _hosts(seed)]}
 
 
 def _judge_which_world(facts, seed):
-    answers = facts.get("answers", [])
-    said = [answer.get("value") for answer in answers]
-    right = list(HOSTS_MAKE)
-    names = len(said) == len(right) and all(name in WORLDS for name in said)
-    kinds = {answer.get("type") for answer in answers}
-    hint = f"Return one of the texts {', '.join(WORLDS)}, in capital letters."
-    if "none" in kinds:
-        hint = "For some clusters nothing came back: let every way through the function return."
-    yield Check(1, "always names one of the four worlds", names, hint)
+    kinds, expected = [kind for kind, _ in _hosts(seed)], ONE_NODE | ALIKE | UNLIKE
+    answers = Facts(facts).each("answers", len(kinds))
+    said = [str(answer.value) for answer in answers]
+    what = f"one of the texts {', '.join(WORLDS)}, in capital letters"
+    title = "always names one of the four worlds"
+    kind = returns(1, answers, "str", what, title=title)
+    yield kind if not kind.holds else Check(1, title, set(said) <= set(WORLDS), f"Return {what}.")
+
+    wrong = {kind: name for kind, name in zip(kinds, said, strict=True) if name != expected[kind]}
     hint = "One node with one worker is a single GPU; with more workers it is several GPUs."
-    if said[1].startswith("MN"):
+    if wrong.get("one, many", "").startswith("MN"):
         hint = "Workers on the same host are on one node, however many they are: count the hosts."
-    yield Check(1, "one node", said[:2] == right[:2], hint)
+    yield Check(1, "one node", not wrong.keys() & ONE_NODE.keys(), hint)
     hint = "Several different hosts are several nodes; SG means that none has two workers."
-    if said[:5] == right[:5]:
-        hint = "The nodes need not be alike: look at the one that has the most workers."
-        if said[5] == right[5]:
-            hint = "Hosts come in any order: look at all of them, not at the first and last only."
-    elif said[2:4] == ["MNMG", "MNMG"]:
+    if "MNMG" in (wrong.get("two"), wrong.get("three")):
         hint = "Several workers in all are not several in one node: count them host by host."
-    yield Check(1, "several nodes", said == right, hint)
+    elif wrong.keys() == {"ends"}:
+        hint = "Hosts come in any order: look at all of them, not at the first and last only."
+    elif wrong.keys() <= UNLIKE.keys():
+        hint = "The nodes need not be alike: look at the one that has the most workers."
+    yield Check(1, "several nodes", not wrong, hint)
 
 
 # 00.5 results_per_worker
@@ -268,56 +273,64 @@ def _nap(seconds):
     return seconds
 
 
-def _placement(seed):
-    """Results of the student's list on the first and second worker; the third has none."""
-    rng = np.random.default_rng(seed)
-    return rng.integers(2, 5, size=2).tolist()
+def _place(client, seed):
+    """Results on two workers, copies on both, a task that runs; and others, also on the third."""
+    rng, send = np.random.default_rng(seed), {"hash": False}
+    a, b, c = np.array(sorted(client.nthreads()))[rng.permutation(3)].tolist()
+    first, second = rng.permutation(np.arange(2, 40))[:2].tolist()
+    futures = client.scatter(list(range(first)), workers=[a], **send)
+    futures += client.scatter(list(range(second)), workers=[b], **send)
+    futures += client.scatter([seed, -seed], workers=[a, b], broadcast=True, **send)
+    futures += [client.submit(_nap, 0.2, workers=[b], pure=False)]
+    others = client.scatter(list(range(5)), workers=[c], **send)  # not in the student's list
+    return futures, others + client.scatter([0], workers=[a], **send)
 
 
 def _observe_results_per_worker(function, seed):
-    first, second = _placement(seed)
     with workers_here([1, 1, 1]) as (client, _):
-        a, b, c = sorted(client.nthreads())
-        send = {"hash": False}
-        futures = client.scatter(list(range(first)), workers=[a], **send)
-        futures += client.scatter(list(range(second)), workers=[b], **send)
-        futures += client.scatter([seed, -seed], workers=[a, b], broadcast=True, **send)
-        futures += [client.submit(_nap, 0.2, workers=[b], pure=False)]
-        others = client.scatter(list(range(5)), workers=[c], **send)  # not in the student's list
-        others += client.scatter([0], workers=[a], **send)
+        futures, others = _place(client, seed)
         answer = describe(function(client, list(futures)))
-        return {"answer": answer, "workers": [a, b, c], "others": len(others)}
+        # What is right is looked up afterwards: nobody finds it here before.
+        slow = futures[-1].key if futures[-1].result() else None
+        held = {worker: list(keys) for worker, keys in client.has_what().items()}
+        facts = {"answer": answer, "held": held, "keys": [f.key for f in futures], "slow": slow}
+        del others
+        return facts | {"example": describe(function(client, client.map(abs, [-1, -2, -3])))}
 
 
 def _judge_results_per_worker(facts, seed):
-    first, second = _placement(seed)
-    answer, workers = facts.get("answer", {}), facts.get("workers", [])
-    items = answer.get("items", {}) if answer.get("type") == "dict" else {}
-    plain = bool(items) and {item.get("type") for item in items.values()} <= {"int"}
-    hint = f"Return a dict, address → whole number, not {answer.get('type')}."
-    if answer.get("type") == "dict":
-        hint = "Give each address a whole number: how many results, not which."
-    yield Check(1, "returns a dict of whole numbers", plain, hint)
+    facts = Facts(facts)
+    answer, given, slow = facts["answer"], set(facts.list_of("keys", str)), facts.get("slow", "")
+    held = {worker: set(facts["held"].list_of(worker, str)) for worker in facts["held"].raw}
+    which = "Give each address a whole number: how many results, not which."
+    yield returns(1, answer, "dict", "a dict, address → whole number", of="int", dict=which)
+    counts = answer.mapping
     hint = "The keys are the addresses of the workers, as client.nthreads() has them."
-    if set(items) < set(workers):
+    if counts.keys() < held.keys():
         hint = "A worker that holds nothing is missing: give it a 0."
-    yield Check(1, "has every worker, also an idle one", set(items) == set(workers), hint)
-    counts = [items[worker]["value"] for worker in workers]
+    yield Check(1, "has every worker, also an idle one", counts.keys() == held.keys(), hint)
+
+    expected = {worker: len(keys & given) for worker, keys in held.items()}
+    early = {worker: len(keys & given - {slow}) for worker, keys in held.items()}
+    everything = {worker: len(keys) for worker, keys in held.items()}
     hint = "Compare with client.who_has(futures), key by key."
-    if counts[2]:
+    if counts == everything:
         hint = "That counts all that a worker holds: keep the keys of the given futures only."
-    elif counts == [first + 2, second + 2, 0]:
+    elif counts == early:
         hint = "One task was still running and its result nowhere yet: wait for the futures first."
-    elif sum(counts) == first + second + 3:
+    elif sum(counts.values()) == len(given):
         hint = "A result can be on several workers: it counts for each of them."
-    right = counts == [first + 2, second + 3, 0]
-    yield Check(2, "counts the given results on each worker", right, hint)
+    right = Check(2, "counts the given results on each worker", counts == expected, hint)
+    example = returns(0, facts["example"], "dict", "a dict", of="int")
+    yield with_example(
+        right, example.holds and sum(item.value for item in facts["example"].items) == 3
+    )
 
 
 EXERCISES = [
     Exercise("00.1", "total_threads", 3, _observe_total_threads, _judge_total_threads),
-    Exercise("00.2", "squares_on_workers", 4, _observe_squares, _judge_squares),
-    Exercise("00.3", "send_once", 4, _observe_send_once, _judge_send_once),
+    Exercise("00.2", "squares_on_workers", 5, _observe_squares, _judge_squares),
+    Exercise("00.3", "send_once", 5, _observe_send_once, _judge_send_once),
     Exercise("00.4", "which_world", 3, _observe_which_world, _judge_which_world),
     Exercise(
         "00.5",

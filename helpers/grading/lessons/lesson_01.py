@@ -7,97 +7,90 @@ from helpers.backend import current_backend
 from helpers.compare import compare
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import close, describe
-
-LATE = {"EWR": 0.2, "JFK": 0.5, "LGA": 0.35}  # far apart, and neither sorted nor reversed
-
-
-def _dict(value):
-    """Return the value if it is a dict: facts of a student's kernel may be anything."""
-    return value if isinstance(value, dict) else {}
-
-
-def _items(facts):
-    """Return a described dict or Series as {label: value}."""
-    if facts.get("type") == "dict":
-        items = _dict(facts.get("items"))
-        return {label: _dict(item).get("value") for label, item in items.items()}
-    if facts.get("type") == "series":
-        labels, values = facts.get("index"), facts.get("values")
-        if isinstance(labels, list) and isinstance(values, list):
-            return dict(zip(map(str, labels), values, strict=False))
-    return {}
-
+from helpers.grading.meter import calls_of
+from helpers.grading.vocabulary import EXAMPLE, Facts, named, returns, with_example
 
 # 01.1 count_missing
 
 
 def _readings(seed):
+    """A table of four columns with holes; which columns, and in which order, is drawn."""
     rng = np.random.default_rng([1, seed])
     n = 60
-    table = pd.DataFrame(
-        {
-            "tailnum": pd.Series(rng.choice(["N1", "N2", ""], n), dtype="str"),
-            "gate": rng.integers(0, 4, n).astype("int32"),
-            "dep_delay": rng.choice([-5.0, 0.0, 30.0], n).astype("float32"),
-            "arr_delay": rng.choice([-5.0, 0.0, 30.0], n).astype("float32"),
-        }
-    )
-    for column, few in (("tailnum", 3), ("dep_delay", 6), ("arr_delay", 11)):
+    text = str(rng.choice(["tailnum", "dest", "carrier", "manufacturer"]))
+    whole = str(rng.choice(["gate", "hour", "day", "seats"]))
+    one, two = rng.permutation(["dep_delay", "arr_delay", "air_time", "temp", "wind"])[:2].tolist()
+    columns = {
+        text: pd.Series(rng.choice(["N1", "N2", ""], n), dtype="str"),
+        whole: rng.integers(0, 4, n).astype("int32"),
+        one: rng.choice([-5.0, 0.0, 30.0], n).astype("float32"),
+        two: rng.choice([-5.0, 0.0, 30.0], n).astype("float32"),
+    }
+    table = pd.DataFrame({name: columns[name] for name in rng.permutation(list(columns)).tolist()})
+    for column, few in ((text, 3), (one, 6), (two, 11)):
         holes = rng.choice(n, few + int(rng.integers(3)), replace=False)
         table.loc[holes, column] = None
     return table
 
 
 def _observe_count(function, seed):
-    return describe(function(current_backend().to_device(_readings(seed))))
+    move = current_backend().to_device
+    example = pd.DataFrame({"a": [1.0, None], "b": ["x", ""]})
+    answer = describe(function(move(_readings(seed))))
+    return {"answer": answer, "example": describe(function(move(example)))}
 
 
 def _judge_count(facts, seed):
-    table, facts = _readings(seed), _dict(facts)
+    table, answer = _readings(seed), Facts(facts)["answer"]
     expected = {name: int(n) for name, n in table.isna().sum().items()}
-    kind = facts.get("type")
-    hint = "Return a dict that maps the name of each column to a whole number."
-    if kind in ("series", "table"):
-        hint = f"That is a {kind}: bring it to the host and turn it into a dict."
-    elif kind in ("int", "float"):
-        hint = "That is one number for the whole table: count column by column."
-    elif kind == "none":
-        hint = "The function returned nothing: does it end with return?"
-    yield Check(1, "returns a dict", kind == "dict", hint)
-
-    counts = _items(facts)
+    kinds = {
+        "series": "That is a series: bring it to the host and turn it into a dict.",
+        "table": "That is a table: bring it to the host and turn it into a dict.",
+        "int": "That is one number for the whole table: count column by column.",
+        "float": "That is one number for the whole table: count column by column.",
+    }
+    what = "a dict that maps the name of each column to a whole number"
+    yield returns(1, answer, "dict", what, title="returns a dict", **kinds)
+    counts = answer.mapping
     hint = "The keys are the names of the table's columns, all of them and nothing else."
     if counts.keys() == {name for name, n in expected.items() if n}:
         hint = "A column without missing values belongs to the dict, too: its count is 0."
     yield Check(1, "has every column", counts.keys() == expected.keys(), hint)
 
-    def same(other):
-        return all(close(counts[name], float(other[name])) for name in expected)
-
-    empty = {"tailnum": int((table["tailnum"] == "").sum())}
-    zeros = {name: int((table[name] == 0).sum()) for name in table if name != "tailnum"}
-    with_values = [expected[name] + n for name, n in (empty | zeros).items()]
+    text = [name for name in table if pd.api.types.is_string_dtype(table[name])]
+    zeros = {name: int((table[name] == ("" if name in text else 0)).sum()) for name in table}
+    rows = dict.fromkeys(table, len(table) - len(table.dropna()))
+    none = dict.fromkeys(table, 0)
+    mistakes = {
+        "These are the values that are there: count() leaves out what is missing.": table.count(),
+        "These are shares of the rows: return how many there are.": table.isna().mean(),
+        "These are the rows with a hole in any column: count each column by itself.": rows,
+        "No hole was found: nothing equals a missing value, so == does not find it.": none,
+    }
     hint = "isna() marks what is missing, whatever its notation; sum() counts the marks."
-    if same(table.count()):
-        hint = "These are the values that are there: count() leaves out what is missing."
-    elif same({name: n / len(table) for name, n in expected.items()}):
-        hint = "These are shares of the rows: return how many there are."
-    elif same(dict.fromkeys(expected, len(table) - len(table.dropna()))):
-        hint = "These are the rows with a hole in any column: count each column by itself."
-    elif same(dict.fromkeys(expected, 0)):
-        hint = "Nothing equals a missing value, not even a missing value: == does not find it."
-    elif any(counts[name] == n for name, n in zip(empty | zeros, with_values, strict=True)):
+    if any(counts[name] == expected[name] + n for name, n in zeros.items() if n):
         hint = "0 and an empty string are values, not missing ones."
-    yield Check(1, "counts the missing values", same(expected), hint)
+    hint = named(counts, mistakes, hint, same=_same_items)
+    right = Check(1, "counts the missing values", _same_items(counts, expected), hint)
+    yield with_example(right, Facts(facts)["example"].mapping == {"a": 1, "b": 0})
+
+
+def _same_items(found, expected, rtol=1e-4):
+    """Whether a dict has, under the keys of another dict or Series, nearly the same numbers."""
+    return all(close(found.get(name), float(value), rtol) for name, value in expected.items())
 
 
 # 01.2 share_late
 
 
 def _late_flights(seed):
+    """Flights of three airports; their shares are far apart and in no order of the names."""
     rng = np.random.default_rng([2, seed])
+    first, second, third = np.array([0.2, 0.35, 0.5]) + rng.uniform(-0.05, 0.05, 3)
+    shares = [(first, third, second), (second, first, third), (second, third, first)]
+    shares += [(third, first, second)]
     parts = []
-    for origin, share in LATE.items():
+    for origin, share in zip(("EWR", "JFK", "LGA"), shares[rng.integers(4)], strict=True):
         n = int(rng.integers(90, 120))
         n_late, n_limit = round(share * n), n // 10
         delay = np.concatenate(
@@ -109,16 +102,11 @@ def _late_flights(seed):
         ).astype("float32")
         # February is short of flights, and those that arrive are late more often than in January.
         month = np.where((delay > 15) & (rng.random(n) < 0.3), 2, 1)
-        lost = n // 4
         # Some late flights have no tailnum: who drops all rows with holes, drops them, too.
         tailnum = np.where(np.arange(n) < n_late // 3, None, "N1")
-        part = pd.DataFrame(
-            {"month": month, "origin": origin, "arr_delay": delay, "tailnum": tailnum}
-        )
-        cancelled = pd.DataFrame(
-            {"month": 2, "origin": origin, "arr_delay": np.full(lost, np.nan, "float32")}
-        )
-        parts += [part, cancelled]
+        part = {"month": month, "origin": origin, "arr_delay": delay, "tailnum": tailnum}
+        cancelled = {"month": 2, "origin": origin, "arr_delay": np.full(n // 4, np.nan, "float32")}
+        parts += [pd.DataFrame(part), pd.DataFrame(cancelled)]
     table = pd.concat(parts, ignore_index=True)
     table = table.astype({"month": "int32", "origin": "str", "tailnum": "str"})
     table["dep_delay"] = rng.permutation(table["arr_delay"].fillna(0)).astype("float32")
@@ -127,63 +115,81 @@ def _late_flights(seed):
 
 
 def _observe_share(function, seed):
-    flights = current_backend().to_device(_late_flights(seed))
+    move = current_backend().to_device
+    flights = move(_late_flights(seed))
+    example = {"origin": ["EWR", "EWR", "JFK"], "month": [1, 1, 1], "dep_delay": [9.0, None, 7.0]}
+    example["arr_delay"] = [16.0, None, 15.0]
     result = describe(function(flights))
-    return {"result": result, "unchanged": compare(flights, _late_flights(seed)).equal}
+    return {
+        "result": result,
+        "unchanged": compare(flights, _late_flights(seed)).equal,
+        "example": describe(function(move(pd.DataFrame(example)))),
+    }
 
 
 def _judge_share(facts, seed):
-    table, outcome = _late_flights(seed), _dict(facts)
-    facts = _dict(outcome.get("result"))
+    table, facts = _late_flights(seed), Facts(facts)
     arrived = table.dropna(subset=["arr_delay"])
+    late = arrived["arr_delay"] > 15
 
-    def by_origin(late, rows):
-        return late.groupby(rows["origin"]).mean().to_dict()
+    def shares_of(late, rows=arrived):
+        return late.groupby(rows["origin"]).mean()
 
-    expected = by_origin(arrived["arr_delay"] > 15, arrived)
-    shares = _items(facts)
-    hint = "Return a Series, or a dict, with one share per airport."
-    if facts.get("type") in ("float", "int"):
-        hint = "That is one share for all airports: group by origin first."
-    elif facts.get("type") == "table":
-        hint = "That is a table: choose the one column with the share."
+    expected, result = shares_of(late).to_dict(), facts["result"]
+    kinds = {
+        "table": "That is a table: choose the one column with the share.",
+        "float": "That is one share for all airports: group by origin first.",
+        "int": "That is one share for all airports: group by origin first.",
+    }
+    what = "a Series, or a dict, with one share per airport"
+    yield returns(0, result, ("series", "dict"), what, **kinds)
+    shares, hint = result.mapping, "There is one share for each airport, under its name."
     yield Check(1, "has one value per airport", shares.keys() == expected.keys(), hint)
 
-    def same(other):
-        return all(close(shares[name], other[name], rtol=1e-3) for name in expected)
-
-    monthly = (arrived["arr_delay"] > 15).groupby([arrived["origin"], arrived["month"]]).mean()
-    total = {name: expected[name] * n for name, n in arrived["origin"].value_counts().items()}
+    filled, kept_nan = table["arr_delay"] > 15, ~(table["arr_delay"] <= 15)
+    whole, delay = table.dropna(), arrived["arr_delay"]
+    monthly = late.groupby([arrived["origin"], arrived["month"]]).mean()
+    of_all, of_arrived = (rows["dep_delay"] > 15 for rows in (table, arrived))
+    mistakes = [
+        (shares_of(filled, table), "A flight that never arrived counts as on time here: drop it."),
+        (shares_of(kept_nan, table), "A flight that never arrived counts as late here: drop it."),
+        (
+            shares_of(whole["arr_delay"] > 15, whole),
+            "Too many flights were dropped: only their arr_delay has to be there.",
+        ),
+        (shares_of(delay >= 15), "15 minutes is not yet late: more than 15 is."),
+        (shares_of(delay > 0), "Every delay counts here: late means more than 15 minutes."),
+        (100 * shares_of(late), "These are percent: a share lies between 0 and 1."),
+        (
+            late.groupby(arrived["origin"]).sum(),
+            "These are numbers of flights: divide by the flights that arrived.",
+        ),
+        (
+            monthly.groupby("origin").mean(),
+            "A mean of monthly shares gives a month with few flights the weight of a full one.",
+        ),
+        (shares_of(of_all, table), "That is the delay at departure: the label is about arrival."),
+        (shares_of(of_arrived), "That is the delay at departure: the label is about arrival."),
+    ]
     hint = "Keep the flights that arrived; of those, the share with more than 15 minutes."
-    if same(by_origin(table["arr_delay"].fillna(0) > 15, table)):
-        hint = "A flight that never arrived counts as on time here: drop the missing rows first."
-    elif same(by_origin(~(table["arr_delay"] <= 15), table)):
-        hint = "A flight that never arrived counts as late here: drop the missing rows first."
-    elif same(by_origin(table.dropna()["arr_delay"] > 15, table.dropna())):
-        hint = "Flights that arrived were dropped, too: only their arr_delay has to be there."
-    elif same(by_origin(arrived["arr_delay"] >= 15, arrived)):
-        hint = "15 minutes is not yet late: more than 15 is."
-    elif same(by_origin(arrived["arr_delay"] > 0, arrived)):
-        hint = "Every delay counts here: late means more than 15 minutes."
-    elif same({name: 100 * share for name, share in expected.items()}):
-        hint = "These are percent: a share lies between 0 and 1."
-    elif same(total):
-        hint = "These are numbers of flights: divide by the flights that arrived."
-    elif same(monthly.groupby("origin").mean().to_dict()):
-        hint = "A mean of monthly shares gives a month with few flights the weight of a full one."
-    elif same(by_origin(table["dep_delay"] > 15, table)) or same(
-        by_origin(arrived["dep_delay"] > 15, arrived)
-    ):
-        hint = "That is the delay at departure: the label is about arrival."
-    yield Check(2, "the shares", same(expected), hint)
+    hint = next((text for other, text in mistakes if _same_items(shares, other, 1e-3)), hint)
+    yield Check(2, "the shares", _same_items(shares, expected, 1e-3), hint)
     hint = "You changed the caller's table: assign and dropna return a new one without inplace."
-    yield Check(0, "flights is as before", bool(outcome.get("unchanged")), hint)
+    yield Check(0, "flights is as before", facts.get("unchanged", False), hint)
 
     order = sorted(expected, key=expected.get, reverse=True)
     hint = "Sort by the share, not by the name."
     if list(shares) == order[::-1]:
         hint = "The largest share comes first: sort in descending order."
-    yield Check(1, "the largest share first", list(shares) == order, hint)
+    elif list(shares) != sorted(shares):
+        hint = "Sort by the share."
+    last = Check(1, "the largest share first", list(shares) == order, hint)
+    example = facts["example"].mapping
+    right = _same_items(example, {"EWR": 1, "JFK": 0})
+    if last.holds and not right and example.get("JFK") is None:
+        hint = "In the docstring's example JFK has no late flight: its share is 0, not missing."
+        last = last._replace(holds=False, hint=hint)
+    yield with_example(last, right)
 
 
 # 01.3 standardize
@@ -205,67 +211,37 @@ def _observe_standardize(function, seed):
         "result": describe(result),
         "on_device": isinstance(result, backend.xp.ndarray),
         "unchanged": bool((X == before).all()),
+        "example": describe(function(backend.xp.asarray([[1, 7], [3, 7]], dtype="float32"))),
     }
 
 
 def _judge_standardize(facts, seed):
-    X = _columns(seed).astype("float64")
-    facts = _dict(facts)
-    result = _dict(facts.get("result"))
-    kind, shape = result.get("type"), result.get("shape")
-    hint = "Return an array with the shape of X."
-    if kind == "none":
-        hint = "The function returned nothing: does it end with return?"
-    elif kind == "array" and not facts.get("on_device"):
+    X, facts = _columns(seed).astype("float64"), Facts(facts)
+    result = facts["result"]
+    kinds = {
+        "array": "Return an array with the shape of X.",
+        "table": "That is a table: X is an array, and so is the result.",
+        "series": "That is a series: X is an array, and so is the result.",
+    }
+    what = "an array like X, on the device"
+    kind = returns(1, result, "array", what, shape=X.shape, **kinds)
+    if kind.holds and not facts.get("on_device", False):
         hint = "The result left the device: compute with xp, without to_host or get."
-    elif kind in ("table", "series"):
-        hint = f"That is a {kind}: X is an array, and so is the result."
-    ok = kind == "array" and bool(facts.get("on_device")) and shape == list(X.shape)
-    yield Check(1, "an array like X, on the device", ok, hint)
+        kind = kind._replace(holds=False, hint=hint)
+    yield kind
+    hint = "Return float32, the dtype of X."
+    if result.get("dtype", "") == "float64":
+        hint = (
+            "A float64 mean or standard deviation makes every result float64, twice the memory: "
+            "cast these two with astype, not the result."
+        )
+    yield Check(1, "float32", result.get("dtype", "") == "float32", hint)
+    hint = "You changed X: work on a copy."
+    yield Check(0, "X itself is as before", facts.get("unchanged", False), hint)
 
-    hint = (
-        "A float64 mean or standard deviation makes every result float64, twice the memory: "
-        "cast these two with astype, not the result."
-    )
-    yield Check(1, "float32", result.get("dtype") == "float32", hint)
-    yield Check(
-        0, "X itself is as before", bool(facts.get("unchanged")), "You changed X: work on a copy."
-    )
-
-    got = _as_array(result.get("values"), X.shape)
-    varied = X[:, :4]
-    expected = (varied - varied.mean(axis=0)) / varied.std(axis=0)
-
-    def same(other):
-        return np.allclose(got[:, :4], other, rtol=1e-2, atol=1e-2)
-
+    got = result.array if result.array is not None else np.full(X.shape, np.nan)
     with np.errstate(all="ignore"):
-        by_row = (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)
-        sample = (varied - varied.mean(axis=0)) / varied.std(axis=0, ddof=1)
-        right = np.allclose(got[:, :4], expected, rtol=4e-3, atol=4e-3)
-        hint = "Subtract each column's mean and divide by its standard deviation."
-        if same(by_row[:, :4]):
-            hint = "Each row was scaled: axis=0 runs down the rows and leaves one per column."
-        elif same(((X - X.mean()) / X.std())[:, :4]):
-            hint = "One mean for the whole array: each column has its own."
-        elif same(varied - varied.mean(axis=0)):
-            hint = "The mean is gone, the scale is not: divide by the standard deviation."
-        elif same((varied - varied.mean(axis=0)) / varied.var(axis=0)):
-            hint = "That is the variance: the standard deviation is its square root."
-        elif same((varied - varied.min(axis=0)) / np.ptp(varied, axis=0)):
-            hint = "That maps to 0 to 1: a z-score counts standard deviations from the mean."
-        elif np.allclose(got[:, :2], sample[:, :2], rtol=1e-3, atol=1e-3):
-            hint, right = "This divides by n - 1: the standard deviation here divides by n.", False
-        elif np.allclose(got[:, :3], expected[:, :3], rtol=1e-2, atol=1e-2):
-            hint = (
-                "A column of small numbers is wrong: what you add to the standard deviation is "
-                "not small beside theirs."
-            )
-        elif np.allclose(got[:, :2], expected[:, :2], rtol=1e-2, atol=1e-2):
-            hint = (
-                "A column of large numbers that differ little is wrong: a sum in float32 and a "
-                "difference of large squares lose the digits. Subtract a float64 mean first."
-            )
+        right, hint = _judge_varied(got[:, :4], X)
     yield Check(1, "mean 0 and standard deviation 1", right, hint)
 
     hint = "A column whose values are all equal becomes 0."
@@ -276,29 +252,70 @@ def _judge_standardize(facts, seed):
             "A column of one fraction does not become 0: a float32 mean rounds and misses its "
             "value by a little. Compute the mean in float64."
         )
-    zero = bool(np.all(np.abs(got[:, 4:]) < 1e-6))
-    yield Check(1, "a constant column becomes 0", zero, hint)
+    zero = Check(1, "a constant column becomes 0", bool(np.all(np.abs(got[:, 4:]) < 1e-6)), hint)
+    yield with_example(zero, close(facts["example"].array, [[-1, 0], [1, 0]]))
 
 
-def _as_array(values, shape):
-    """Return described values as an array, None as NaN; all NaN if the shape is another."""
-    try:
-        array = np.array(values, dtype=float)
-    except (TypeError, ValueError):
-        array = np.array(np.nan)
-    return array if array.shape == shape else np.full(shape, np.nan)
+def _judge_varied(got, X):
+    """Whether the columns that vary are z-scores, and the hint if not."""
+    varied = X[:, :4]
+    mean, std = varied.mean(axis=0), varied.std(axis=0)
+    expected, sample = (varied - mean) / std, (varied - mean) / varied.std(axis=0, ddof=1)
+    by_row = (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)
+
+    def same(values, other, tolerance=1e-2):
+        return np.allclose(values, other, rtol=tolerance, atol=tolerance)
+
+    if same(got[:, :2], sample[:, :2], 1e-3) and not same(got[:, :2], expected[:, :2], 1e-3):
+        return False, "This divides by n - 1: the standard deviation here divides by n."
+    mistakes = {
+        "Each row was scaled: axis=0 runs down the rows and leaves one per column.": by_row[:, :4],
+        "One mean for the whole array: each column has its own.": (varied - X.mean()) / X.std(),
+        "The mean is gone, the scale is not: divide by the standard deviation.": varied - mean,
+        "That is the variance: the standard deviation is its square root.": (
+            (varied - mean) / varied.var(axis=0)
+        ),
+        "That maps to 0 to 1: a z-score counts standard deviations from the mean.": (
+            (varied - varied.min(axis=0)) / np.ptp(varied, axis=0)
+        ),
+    }
+    hint = "Subtract each column's mean and divide by its standard deviation."
+    shrunk = np.median(got[:, 3] / expected[:, 3])
+    if same(got[:, :3], expected[:, :3]):
+        hint = "A column of small numbers is wrong."
+        if shrunk < 1 and same(got[:, 3], shrunk * expected[:, 3]):
+            hint = (
+                "A column of small numbers is scaled too much: what you add to the standard "
+                "deviation is not small beside theirs."
+            )
+    elif same(got[:, :2], expected[:, :2]):
+        hint = (
+            "A column of large numbers that differ little is wrong: a sum in float32 and a "
+            "difference of large squares lose the digits. Subtract a float64 mean first."
+        )
+    return same(got, expected, 4e-3), named(got, mistakes, hint, same)
 
 
 # 01.4 same_numbers
 
 RTOL = 1e-4
-# Known to the judge only: what an observer knows, a student's code could find.
-SAME = {"equal", "rounded", "large", "loose", "below", "negative", "holes"}
+# Kinds of pairs that are the same, and kinds of the last check. Known to the judge only.
+SAME = {"example", "equal", "rounded", "large", "loose", "below", "negative", "holes"}
+LAST = {"holes", "one hole", "two places", "zero", "shape"}
 
 
 def _pairs(seed):
-    """Pairs of arrays by name, and rtol."""
+    """Kind, two arrays and rtol, each kind once or twice, in any order."""
     rng = np.random.default_rng([4, seed])
+    pairs = [("example", np.array([0.1 + 0.2]), np.array([0.3]), 1e-9)]
+    for kinds in (_kinds(rng), _kinds(rng)):
+        few = rng.permutation(list(kinds))[: rng.integers(5, 15)].tolist()
+        chosen = kinds if len(pairs) == 1 else {kind: kinds[kind] for kind in few}
+        pairs += [(kind, *pair) for kind, pair in chosen.items()]
+    return [pairs[n] for n in rng.permutation(len(pairs))]
+
+
+def _kinds(rng):
     a = rng.uniform(1, 2, 8)
     place, other = rng.choice(8, 2, replace=False)
     holes, zero, plus_minus = a.copy(), a.copy(), a.copy()
@@ -331,64 +348,55 @@ def _pairs(seed):
 
 
 def _observe_same(function, seed):
-    to_device = current_backend().to_device
-    pairs = _pairs(seed).items()
-    return {
-        name: describe(function(to_device(actual), to_device(expected), rtol))
-        for name, (actual, expected, rtol) in pairs
-    }
+    move = current_backend().to_device
+    pairs = [(move(a), move(b), rtol) for _, a, b, rtol in _pairs(seed)]
+    with calls_of(compare) as calls:
+        answers = [describe(function(a, b, rtol=rtol)) for a, b, rtol in pairs]
+    return {"answers": answers, "compared": len(calls)}
 
 
 def _judge_same(facts, seed):
-    expected = {name: name in SAME for name in _pairs(seed)}
-    got = {name: _dict(_dict(facts).get(name)) for name in expected}
-    kinds = {str(fact.get("type")) for name, fact in got.items() if name != "shape"}
-    hint = "Return True or False, for the two arrays as a whole."
-    if "array" in kinds:
-        hint = "That is a truth value per element: are all of them true?"
-    elif "none" in kinds:
-        hint = "The function returned nothing: does it end with return?"
-    yield Check(1, "returns a truth value", kinds == {"bool"}, hint)
+    facts, kinds = Facts(facts), [kind for kind, *_ in _pairs(seed)]
+    pairs = list(zip(kinds, facts.each("answers", len(kinds)), strict=True))
+    plain = [answer for kind, answer in pairs if kind != "shape"]
+    element = "That is a truth value per element: are all of them true?"
+    what = "True or False, for the two arrays as a whole"
+    yield returns(1, plain, "bool", what, title="returns a truth value", array=element)
+    hint = "Your function calls `compare`: write the question without it."
+    yield Check(0, "without compare", not facts.get("compared", 0), hint)
 
-    wrong = {name for name, same in expected.items() if got[name].get("value") is not same}
-    hint = "The difference may be rtol times the size of the expected number."
-    if "rounded" in wrong:
-        hint = "Two results that differ in a late digit only must count as the same: no ==."
-    elif "one" in wrong and "different" not in wrong:
-        hint = "One number out of many differs, and you do not see it: all must be close."
-    elif "smaller" in wrong and "different" not in wrong:
-        hint = "A difference can be negative: compare its absolute value."
-    elif "large" in wrong:
-        hint = "The tolerance is relative: it grows with the numbers."
-    elif wrong & {"strict", "loose"}:
-        hint = "The same two arrays with another rtol: the answer must follow that argument."
-    elif "tiny" in wrong:
-        hint = (
-            "Of two tiny numbers one is three times the other, and you call them the same: "
-            "an absolute tolerance is at work. Some functions have one by default."
-        )
-    elif "cancel" in wrong:
-        hint = "One number is larger and another smaller: compare one by one, not their sums."
-    elif "small" in wrong:
-        hint = "Beside large numbers one small number differs: each has a tolerance of its own."
-    elif "negative" in wrong:
-        hint = "With negative numbers your tolerance is negative: take the size of expected."
-    elif wrong & {"above", "below"}:
-        hint = "The tolerance belongs to expected, not to actual: with a large rtol it shows."
-    ok = wrong <= {"holes", "one hole", "two places", "zero", "shape"}
-    yield Check(1, "a relative tolerance, of any size", ok, hint)
+    wrong = {kind for kind, answer in pairs if answer.value is not (kind in SAME)}
+    hints = {
+        "rounded": "Two results that differ in a late digit only must count as the same: no ==.",
+        "one": "One number out of many differs, and you do not see it: all must be close.",
+        "smaller": "A difference can be negative: compare its absolute value.",
+        "large": "The tolerance is relative: it grows with the numbers.",
+        "strict": "The same two arrays with another rtol: the answer must follow that argument.",
+        "loose": "The same two arrays with another rtol: the answer must follow that argument.",
+        "tiny": "Of two tiny numbers one is three times the other, and you call them the same: "
+        "an absolute tolerance is at work. Some functions have one by default.",
+        "cancel": "One number is larger and another smaller by as much, which sums and means do "
+        "not show: compare one by one, not their sums.",
+        "small": "Beside large numbers one small number differs: each has a tolerance of its own.",
+        "negative": "Negative numbers that nearly agree are told apart: take the size of expected.",
+        "above": "The tolerance belongs to expected, not to actual: a large rtol shows it.",
+        "below": "The tolerance belongs to expected, not to actual: a large rtol shows it.",
+        "different": "The difference may be rtol times the size of the expected number.",
+        "example": EXAMPLE,
+    }
+    if "different" in wrong:  # then the special cases of a difference say nothing
+        hints |= {"one": hints["different"], "smaller": hints["different"]}
+    hint = next((text for kind, text in hints.items() if kind in wrong), "")
+    yield Check(1, "a relative tolerance, of any size", wrong <= LAST, hint)
 
-    hint = "Arrays of different shapes are not the same."
-    if "holes" in wrong:
-        hint = "NaN equals nothing, not even NaN: here two NaN in the same place are the same."
-    elif "one hole" in wrong:
-        hint = "A missing value and a number are not the same."
-    elif "two places" in wrong:
-        hint = "NaN stands in two different places: without them, other numbers become pairs."
-    elif "zero" in wrong:
-        hint = "A missing value is not 0: do not fill it before you compare."
-    elif "shape" in wrong:
-        hint = "Broadcasting stretched the shorter array: look at the shapes first."
+    hints = {
+        "holes": "NaN equals nothing, not even NaN: here two NaN in the same place are the same.",
+        "one hole": "A missing value and a number are not the same.",
+        "two places": "NaN stands in two different places: then they are not the same.",
+        "zero": "A missing value is not 0: do not fill it before you compare.",
+        "shape": "Arrays of different shapes are not the same. Broadcasting stretches the shorter.",
+    }
+    hint = next((text for kind, text in hints.items() if kind in wrong), "")
     yield Check(1, "missing values and shapes", not wrong, hint)
 
 
@@ -416,44 +424,47 @@ def _fit(x, y):
 
 
 def _observe_model(function, seed):
-    return describe(function(current_backend().to_device(_flown(seed))))
+    move = current_backend().to_device
+    example = {"dep_delay": [0.0, 10.0, None], "arr_delay": [-5.0, 5.0, None]}
+    example = pd.DataFrame(example | {"tailnum": ["N1", "N2", None]})
+    answer = describe(function(move(_flown(seed))))
+    return {"answer": answer, "example": describe(function(move(example)))}
 
 
 def _judge_model(facts, seed):
-    table = _flown(seed)
+    table, answer = _flown(seed), Facts(facts)["answer"]
     flown = table.dropna(subset=["dep_delay", "arr_delay"])
     slope, intercept = _fit(flown["dep_delay"], flown["arr_delay"])
-    facts = _dict(facts)
-    values = _items(facts) if facts.get("type") == "dict" else {}
-    names = {"slope", "intercept", "n"}
+    values, names = answer.mapping, {"slope", "intercept", "n"}
     hint = 'Return a dict with the keys "slope", "intercept" and "n".'
     if values.keys() == names:
         hint = "The three values are plain numbers: float(...) of one element, len(...) of rows."
-    ok = values.keys() == names and all(isinstance(v, int | float) for v in values.values())
-    yield Check(1, "a dict of three numbers", ok, hint)
+    what = 'a dict with the keys "slope", "intercept" and "n"'
+    kind = returns(1, answer, "dict", what, of=("int", "float"), title="returns three numbers")
+    right = kind.holds and values.keys() == names
+    yield kind._replace(holds=right, hint=hint if answer.kind == "dict" else kind.hint)
 
     n, got_slope, got_intercept = values["n"], values["slope"], values["intercept"]
-    hint = "n is the number of flights that the model was fitted to."
-    if n == len(table):
-        hint = "All flights were used: those without a delay must be dropped, not filled."
-    elif n == len(table.dropna()):
-        hint = "Too many rows were dropped: only the two delays have to be there."
-    elif n == int(table["dep_delay"].count()):
-        hint = "Some of these flights left and have no arrival delay: drop them, too."
-    elif n == int(table["arr_delay"].count()):
-        hint = "Some of these flights arrived and have no departure delay: drop them, too."
+    left, landed = (int(table[name].count()) for name in ("dep_delay", "arr_delay"))
+    mistakes = {
+        len(table): "All flights were used: those without a delay must be dropped, not filled.",
+        len(table.dropna()): "Too many rows were dropped: only the two delays have to be there.",
+        left: "Some of these flights left and have no arrival delay: drop them, too.",
+        landed: "Some of these flights arrived and have no departure delay: drop them, too.",
+    }
+    hint = mistakes.get(n, "n is the number of flights that the model was fitted to.")
     yield Check(1, "the flights with both delays", n == len(flown), hint)
 
     x, y = flown["dep_delay"].to_numpy("float64"), flown["arr_delay"].to_numpy("float64")
+    swapped, through_zero = _fit(flown["arr_delay"], flown["dep_delay"])[0], float(x @ y / (x @ x))
+    mistakes = {
+        "This predicts the departure from the arrival: swap feature and target.": swapped,
+        "This line goes through zero: the model has an intercept.": through_zero,
+        "This is the slope per standard deviation: give it per minute.": slope * x.std(),
+        "That is the intercept: coef_ holds the slope.": intercept,
+    }
     hint = "Fit arr_delay (the target) to dep_delay (the feature)."
-    if close(got_slope, _fit(flown["arr_delay"], flown["dep_delay"])[0], rtol=1e-3):
-        hint = "This predicts the departure from the arrival: swap feature and target."
-    elif close(got_slope, float(x @ y / (x @ x)), rtol=1e-3):
-        hint = "This line goes through zero: the model has an intercept."
-    elif close(got_slope, slope * x.std(), rtol=1e-2):
-        hint = "This is the slope per standard deviation: give it per minute."
-    elif close(got_slope, intercept, rtol=1e-3):
-        hint = "That is the intercept: coef_ holds the slope."
+    hint = named(got_slope, mistakes, hint, same=lambda a, b: close(a, b, rtol=1e-3))
     yield Check(1, "the slope", close(got_slope, slope, rtol=2e-3), hint)
 
     hint = "The intercept is the predicted arrival delay of a flight that leaves on time."
@@ -461,8 +472,10 @@ def _judge_model(facts, seed):
         hint = "That is the mean arrival delay: the intercept belongs to a departure delay of 0."
     elif got_intercept == 0:
         hint = "The model has an intercept: intercept_ holds it."
-    ok = close(got_intercept, intercept, rtol=2e-3, atol=1e-2)
-    yield Check(1, "the intercept", ok, hint)
+    right = close(got_intercept, intercept, rtol=2e-3, atol=1e-2)
+    example = {"slope": 1.0, "intercept": -5.0, "n": 2}
+    right = Check(1, "the intercept", right, hint)
+    yield with_example(right, _same_items(Facts(facts)["example"].mapping, example))
 
 
 EXERCISES = [

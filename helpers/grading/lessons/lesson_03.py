@@ -5,21 +5,8 @@ import numpy as np
 from helpers.backend import current_backend
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import close, describe
+from helpers.grading.vocabulary import EXAMPLE, Facts, named, returns, with_example
 from helpers.grading.workers import workers_here
-
-
-def _items(answer):
-    return [item for item in answer.get("items", ()) if isinstance(item, dict)]
-
-
-def _array(answer):
-    """Values of a described array as NumPy array of its shape; None if it is not an array."""
-    if not isinstance(answer, dict) or answer.get("type") != "array" or not answer.get("shape"):
-        return None
-    try:
-        return np.array(answer["values"], dtype="float64").reshape(answer["shape"])
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def _same(values, expected, rtol=1e-6):
@@ -34,12 +21,25 @@ def _distances(X, centers):
 # 03.1 same_clustering
 
 
-SAME = {"equal", "renamed", "other names"}  # known to the judge only
+# Kinds of pairs that are the same; known to the judge only.
+SAME = {"equal", "renamed", "other names", "example, same"}
 
 
 def _labellings(seed):
-    """Pairs of labellings, and what the pair tests."""
-    rng = np.random.default_rng(seed)
+    """Pairs of labellings and what each tests, each once or several times, in any order."""
+    rng, first = np.random.default_rng(seed), np.array([0, 0, 1])
+    pairs = [
+        ("example, same", first, np.array([7, 7, 3])),
+        ("example, different", first, np.array([0, 1, 1])),
+    ]
+    for _ in range(3):
+        kinds = _kinds(rng)
+        few = rng.permutation(len(kinds))[: rng.integers(5, len(kinds))]
+        pairs += kinds if len(pairs) == 2 else [kinds[n] for n in few]
+    return [pairs[n] for n in rng.permutation(len(pairs))]
+
+
+def _kinds(rng):
     a = rng.permutation(np.repeat(np.arange(4), 50))
     renamed = np.array([2, 0, 3, 1])[a]
     split = np.where((a == 3) & (np.arange(200) % 2 == 0), 4, a)
@@ -50,50 +50,47 @@ def _labellings(seed):
     moved = many.copy()  # between small clusters: hardly a pair of rows is concerned
     moved[np.flatnonzero(many == 2)[0]] = 3
     return [
-        (a, a.copy(), "equal"),
-        (a, renamed, "renamed"),
-        (a, 10 * renamed + 7, "other names"),
-        (a, rng.permutation(a), "sizes"),
-        (a, split, "split"),
-        (split, a, "split"),
-        (a, one_row, "one row"),
-        (many, moved, "one row of many"),
+        ("equal", a, a.copy()),
+        ("renamed", a, renamed),
+        ("other names", a, 10 * renamed + 7),
+        ("sizes", a, rng.permutation(a)),
+        ("split", a, split),
+        ("split", split, a),
+        ("one row", a, one_row),
+        ("one row of many", many, moved),
     ]
 
 
 def _observe_same_clustering(function, seed):
-    return {"answers": [describe(function(a.copy(), b.copy())) for a, b, _ in _labellings(seed)]}
+    return {"answers": [describe(function(a.copy(), b.copy())) for _, a, b in _labellings(seed)]}
 
 
 def _judge_same_clustering(facts, seed):
-    pairs, answers = _labellings(seed), facts.get("answers", [])
-    kinds = {answer.get("type") for answer in answers}
-    hint = "Return True or False, one answer for the whole pair."
-    if "none" in kinds:
-        hint = "Nothing came back: end the function with return."
-    plain = len(answers) == len(pairs) and kinds == {"bool"}
-    yield Check(1, "returns True or False", plain, hint)
-    wrong = {
-        about
-        for (*_, about), answer in zip(pairs, answers, strict=True)
-        if answer.get("value") != (about in SAME)
+    kinds = [kind for kind, *_ in _labellings(seed)]
+    answers = Facts(facts).each("answers", len(kinds))
+    what = "True or False, one answer for the whole pair"
+    yield returns(1, answers, "bool", what, title="returns True or False")
+    pairs = zip(kinds, answers, strict=True)
+    wrong = {kind for kind, answer in pairs if answer.value != (kind in SAME)}
+    hints = {
+        "equal": "Even two equal labellings are not found to be the same.",
+        "renamed": "The same groups under other numbers are told apart. Each fit numbers its "
+        "clusters as it likes: do not compare the numbers themselves.",
+        "other names": "A label need not be below the number of clusters: any whole number may be "
+        "a name.",
+        "example, same": EXAMPLE,
     }
-    hint = "Rows that are together in one labelling must be together in the other: names are free."
-    if "equal" in wrong:
-        hint = "Even two equal labellings are not found to be the same."
-    elif "renamed" in wrong:
-        hint = "You compare the numbers themselves. Each fit numbers its clusters as it likes."
-    elif "other names" in wrong:
-        hint = "A label need not be below the number of clusters: any whole number may be a name."
-    renamed = not wrong & {"equal", "renamed", "other names"}
-    yield Check(1, "the same groups under any names", renamed, hint)
-    hint = "Look at pairs of rows that are together in one labelling and apart in the other."
-    if "sizes" in wrong:
-        hint = "Clusters of the same sizes can hold different rows."
-    elif "split" in wrong:
-        hint = "One labelling may only be finer than the other: it must fit in both directions."
-    elif wrong & {"one row", "one row of many"}:
-        hint = "One row in another cluster makes it another clustering, however many agree."
+    hint = next((text for kind, text in hints.items() if kind in wrong), "")
+    yield Check(1, "the same groups under any names", not wrong & SAME, hint)
+    row = "One row in another cluster makes it another clustering, however many agree."
+    hints = {
+        "sizes": "Clusters of the same sizes can hold different rows.",
+        "split": "One labelling may only be finer than the other: it must fit in both directions.",
+        "one row": row,
+        "one row of many": row,
+        "example, different": EXAMPLE,
+    }
+    hint = next((text for kind, text in hints.items() if kind in wrong), "")
     yield Check(1, "different groups are told apart", not wrong, hint)
 
 
@@ -111,25 +108,29 @@ def _weighted_rows(seed):
 def _observe_weighted_sums(function, seed):
     X, weights, labels, k = _weighted_rows(seed)
     to_device = current_backend().to_device
-    return describe(function(to_device(X), to_device(weights), to_device(labels), k))
+    answer = describe(function(to_device(X), to_device(weights), to_device(labels), k))
+    X, weights = np.array([[1], [5]], "float32"), np.array([1, 3], "float32")
+    X, weights, labels = map(to_device, (X, weights, np.array([0, 0])))
+    return {"answer": answer, "example": describe(function(X, weights, labels, 2))}
 
 
 def _judge_weighted_sums(facts, seed):
     X, weights, labels, k = _weighted_rows(seed)
-    items = _items(facts)
-    two = len(items) == 2 and all(_array(item) is not None for item in items)
-    hint = "Return a pair of arrays: return sums, totals."
-    if facts.get("type") == "none":
-        hint = "Nothing came back: end the function with return."
-    yield Check(0, "returns two arrays", two, hint)
-    shapes = [item.get("shape") for item in items] == [[k, X.shape[1]], [k]]
+    answer = Facts(facts)["answer"]
+    two = "a pair of arrays: return sums, totals"
+    kind = returns(0, answer, "list", two, of="array", title="returns two arrays")
+    if kind.holds and (len(answer.items) != 2 or any(item.array is None for item in answer.items)):
+        kind = kind._replace(holds=False, hint=f"Return {two}.")
+    yield kind
+    shapes = [item.shape for item in answer.items]
     hint = "The sums have a line per cluster and a column per column of X, the totals one number."
-    if items[1].get("shape") == [3]:
+    if shapes[1] == (3,):
         hint = "Clusters without rows are missing: their sum is 0, and their total, too."
-    yield Check(1, "one line per cluster, also for empty ones", shapes, hint)
+    right = shapes == [(k, X.shape[1]), (k,)]
+    yield Check(1, "one line per cluster, also for empty ones", right, hint)
     belongs = (labels[None, :] == np.arange(k)[:, None]).astype("float64")
     weighted = belongs * weights.astype("float64")
-    sums, totals = (_array(item) for item in items)
+    sums, totals = (item.array for item in answer.items)
     hint = "The total of a cluster is the sum of the weights of its rows."
     if _same(totals, belongs.sum(axis=1)):
         hint = "Those are numbers of rows: a row of weight 2 counts twice."
@@ -142,10 +143,12 @@ def _judge_weighted_sums(facts, seed):
     elif _same(np.nan_to_num(sums), exact / np.maximum(means, 1e-9), rtol=1e-4):
         hint = "Those are means. Means of two workers can't be added: return the sums."
     yield Check(1, "the sums are weighted", _same(sums, exact, rtol=1e-4), hint)
-    digits = all(item.get("dtype") == "float64" for item in items)
+    digits = all(item.get("dtype", "") == "float64" for item in answer.items)
     digits = digits and _same(sums, exact, 1e-9) and _same(totals, weighted.sum(axis=1), 1e-9)
-    hint = "Many float32 numbers are added in float32: turn them into float64 before you add."
-    yield Check(1, "adds up in double precision", digits, hint)
+    hint = "The digits are those of float32: turn the numbers into float64 before you add."
+    example = [item.array for item in Facts(facts)["example"].items]
+    right = close([array for array in example if array is not None], [[[16], [0]], [4, 0]])
+    yield with_example(Check(1, "adds up in double precision", digits, hint), right)
 
 
 # 03.3 merge_means
@@ -167,39 +170,37 @@ def _reports(seed):
 
 def _observe_merge_means(function, seed):
     parts, centers = _reports(seed)
-    return describe(function([(m.copy(), c.copy()) for m, c in parts], centers.copy()))
+    answer = describe(function([(m.copy(), c.copy()) for m, c in parts], centers.copy()))
+    one = (np.array([[3.0], [np.nan]]), np.array([10, 0]))
+    two = (np.array([[5.0], [np.nan]]), np.array([30, 0]))
+    return {"answer": answer, "example": describe(function([one, two], np.array([[0.0], [8.0]])))}
 
 
 def _judge_merge_means(facts, seed):
-    parts, centers = _reports(seed)
-    values = _array(facts)
-    hint = f"Return one array with a line per cluster, not {facts.get('type')}."
-    if facts.get("type") == "array":
-        hint = "The array has the shape of the old centres: a line per cluster."
-    shape = values is not None and values.shape == centers.shape
-    yield Check(1, "returns new centres, a line per cluster", shape, hint)
+    (parts, centers), facts = _reports(seed), Facts(facts)
+    values, what = facts["answer"].array, "one array with a line per cluster"
+    shape = "The array has the shape of the old centres: a line per cluster."
+    yield returns(1, facts["answer"], "array", what, shape=centers.shape, array=shape)
     means, counts = (np.array(of_all) for of_all in zip(*parts, strict=True))
     sums = (np.nan_to_num(means) * counts[:, :, None]).sum(axis=0)
     right = sums / np.maximum(counts.sum(axis=0), 1)[:, None]
     hint = "Mean times count gives back the sum. Add sums, add counts, divide."
-    if close(values[0].tolist(), means[:, 0].mean(axis=0).tolist()):
+    if close(values[0], means[:, 0].mean(axis=0)):
         hint = "That is the mean of the means. A worker with more rows has more to say."
-    elif close(values[0].tolist(), sums[0].tolist()):
+    elif close(values[0], sums[0]):
         hint = "Those are the sums of all rows: divide by the number of rows."
-    everywhere = close(values[0].tolist(), right[0].tolist())
-    yield Check(1, "a cluster with rows at every worker", everywhere, hint)
+    yield Check(1, "a cluster with rows at every worker", close(values[0], right[0]), hint)
     hint = "A worker without rows of a cluster must add nothing to it, neither sum nor count."
     if np.isnan(values[1:3]).any():
         hint = "The mean of no rows is NaN, and NaN times 0 is NaN: leave such means out."
-    some = close(values[1:3].tolist(), right[1:3].tolist())
-    yield Check(1, "a cluster that some workers do not have", some, hint)
+    yield Check(1, "a cluster that some workers do not have", close(values[1:3], right[1:3]), hint)
     hint = "A cluster without rows anywhere keeps its old centre."
     if np.isnan(values[3]).any():
         hint = "Nobody has rows of this cluster, and 0 / 0 is NaN: keep its old centre."
     elif not values[3].any():
         hint = "The origin is a place like any other: a cluster without rows keeps its old centre."
-    kept = close(values[3].tolist(), centers[3].tolist())
-    yield Check(1, "a cluster that nobody has", kept, hint)
+    kept = Check(1, "a cluster that nobody has", close(values[3], centers[3]), hint)
+    yield with_example(kept, close(facts["example"].array, [[4.5], [8]]))
 
 
 # 03.4 next_candidates
@@ -220,21 +221,29 @@ def _drawn(rates, draws):
 
 def _observe_next_candidates(function, seed):
     parts, candidates, draws, wanted = _round(seed)
-    to_device = current_backend().to_device
-    parts, draws = ([to_device(array) for array in arrays] for arrays in (parts, draws))
-    return describe(function(parts, to_device(candidates), draws, wanted))
+    example = [np.array([[0.0], [1.0]]), np.array([[3.0]])]
+    halves = [np.array([0.5, 0.5]), np.array([0.5])]
+    move = current_backend().to_device
+    answers = [
+        describe(function([move(p) for p in parts], move(c), [move(d) for d in draws], n))
+        for parts, c, draws, n in (
+            (parts, candidates, draws, wanted),
+            (example, np.array([[0.0]]), halves, 1),
+        )
+    ]
+    return {"answer": answers[0], "example": answers[1]}
 
 
 def _judge_next_candidates(facts, seed):
-    parts, candidates, draws, wanted = _round(seed)
-    rows, values = np.concatenate(parts), _array(facts)
-    shape = values is not None and values.ndim == 2 and values.shape[1] == rows.shape[1]
-    hint = f"Return one array of rows, not {facts.get('type')}."
-    if facts.get("type") == "list":
-        hint = "Return one array: join the rows that the workers drew."
-    elif facts.get("type") == "array":
-        hint = "Return the drawn rows with all their columns, not their numbers or chances."
-    yield Check(1, "returns an array of rows", shape, hint)
+    (parts, candidates, draws, wanted), facts = _round(seed), Facts(facts)
+    rows, answer = np.concatenate(parts), facts["answer"]
+    kinds = {
+        "list": "Return one array: join the rows that the workers drew.",
+        "array": "Return the drawn rows with all their columns, not their numbers or chances.",
+    }
+    shape = (answer.shape[0] if answer.shape else 0, rows.shape[1])
+    yield returns(1, answer, "array", "an array of rows", shape=shape, **kinds)
+    values = answer.array
     found = [np.flatnonzero(abs(rows - row).max(axis=1) < 1e-9) for row in values]
     given = all(len(places) == 1 for places in found)
     hint = "The new candidates are rows of the parts, unchanged."
@@ -264,12 +273,11 @@ def _judge_next_candidates(facts, seed):
         ],
     }
     hint = "A row is drawn if its random number is below wanted × distance² / cost."
-    hint = {str(_drawn(rates, draws)): text for text, rates in mistakes.items()}.get(
-        str(numbers), hint
-    )
+    hint = named(numbers, {text: _drawn(rates, draws) for text, rates in mistakes.items()}, hint)
     if numbers == sorted(set(range(len(rows))) - set(right)):
         hint = "The rows with a random number below their chance are drawn, not the others."
-    yield Check(2, "the rows whose number is below their chance", numbers == right, hint)
+    right = Check(2, "the rows whose number is below their chance", numbers == right, hint)
+    yield with_example(right, close(facts["example"].array, [[3]]))
 
 
 # 03.5 fit_kmeans
@@ -312,6 +320,9 @@ def _observe_fit_kmeans(function, seed):
         for n_iter in (1, 5):
             facts[str(n_iter)] = describe(function(client, X, start.copy(), n_iter))
         facts["brought"] = sum(client.run(_bytes_brought).values())
+        small = current_backend().to_device(np.array([[0.0], [2.0], [9.0]]))
+        X = da.from_array(small, chunks=(2, 1)).persist()
+        facts["example"] = describe(function(client, X, np.array([[1.0], [5.0], [40.0]]), 1))
     return facts
 
 
@@ -323,15 +334,14 @@ def _bytes_brought(dask_worker):
 def _judge_fit_kmeans(facts, seed):
     rows, chunks, start = _table(seed)
     parts = np.split(rows, np.cumsum(chunks)[:-1])
-    first, last = _array(facts.get("1")), _array(facts.get("5"))
-    kind = (facts.get("1") or {}).get("type")
-    hint = f"Return the centres as one array, not {kind}."
-    if kind == "dask array":
-        hint = "Return computed centres: they are small."
-    elif kind == "array":
-        hint = "Return an array with a line per centre and a column per column of X."
-    shape = all(values is not None and values.shape == start.shape for values in (first, last))
-    yield Check(0, "returns the centres", shape, hint)
+    facts = Facts(facts)
+    kinds = {
+        "plan": "Return computed centres: they are small.",
+        "array": "Return an array with a line per centre and a column per column of X.",
+    }
+    both = [facts["1"], facts["5"]]
+    yield returns(0, both, "array", "the centres, as one array", shape=start.shape, **kinds)
+    first, last = (answer.array for answer in both)
     hint = "One iteration: nearest centres, sums and counts of each partition, one division."
     moved, empty = first[:3], first[3]  # no row is near this centre
     if _same(moved, _lloyd(parts, start, 1)[:3], rtol=1e-4):
@@ -341,7 +351,7 @@ def _judge_fit_kmeans(facts, seed):
     elif _same(moved, _lloyd([rows], start, 2)[:3]):
         hint = "These are the centres after two iterations: n_iter says how many to do."
     elif empty.any() and not np.isnan(empty).any() and not _same(empty, start[3]):
-        hint = "A centre without rows got rows of other clusters: it stays where it is."
+        hint = "A centre without rows moved: it stays where it is."
     right = _same(moved, _lloyd([rows], start, 1)[:3])
     yield Check(1, "the centres after one iteration", right, hint)
     hint = "A centre without rows stays where it is."
@@ -354,7 +364,8 @@ def _judge_fit_kmeans(facts, seed):
     if _same(last, first):
         hint = "After five iterations the centres are still those of the first: hand them on."
     right = _same(last, _lloyd([rows], start, 5))
-    yield Check(1, "the centres after several iterations", right, hint)
+    right = Check(1, "the centres after several iterations", right, hint)
+    yield with_example(right, close(facts["example"].array, [[1], [9], [40]]))
     stayed = facts.get("brought", rows.nbytes) < rows.nbytes
     hint = "The rows came to this process: send the centres out, bring sums and counts back."
     yield Check(2, "the rows stay on the workers", stayed, hint)

@@ -2,24 +2,14 @@
 
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 
 from helpers.grading.exercise import Check, Exercise
 from helpers.grading.facts import close, describe
+from helpers.grading.vocabulary import Facts, by_case, mixed, named, returns, with_example
 from helpers.grading.workers import workers_here
-
-
-def _dict(value):
-    """Return the value if it is a dict: facts of a student's kernel may be anything."""
-    return value if isinstance(value, dict) else {}
-
-
-def _items(value):
-    """Return the described items of a list that was returned, or nothing."""
-    items = _dict(value).get("items")
-    return [_dict(item) for item in items] if isinstance(items, list) else []
-
 
 # 06.1 count_fits
 
@@ -27,19 +17,21 @@ def _items(value):
 def _grids(seed):
     """Cases: a grid, and the folds."""
     rng = np.random.default_rng([1, seed])
-    a, b, c = rng.permutation([2, 3, 5]).tolist()
+    a, b, c, n = rng.choice(np.arange(2, 12), 4, replace=False).tolist()
     folds = int(rng.integers(4, 8))
-    one = {"alpha": [10.0**-n for n in range(7)]}
-    three = {"alpha": list(range(a)), "loss": ["hinge", "log_loss"][:2], "eta0": np.arange(b + c)}
-    return {
-        "one parameter": (one, folds),
-        "three parameters": (three, folds + 1),
+    one = {"alpha": [10.0**-n for n in range(n)]}
+    three = {"alpha": list(range(a)), "loss": ["hinge", "log_loss"], "eta0": np.arange(b + c)}
+    cases = {
+        "one": (one, folds),
+        "three": (three, folds + 1),
         "list": ([three, one, {"loss": ["hinge"] * a}], folds),
+        "example": ({"alpha": [0.1, 1, 10], "loss": ["hinge", "log_loss"]}, 5),
     }
+    return mixed(rng, cases)
 
 
 def _observe_count_fits(function, seed):
-    return {name: describe(function(*case)) for name, case in _grids(seed).items()}
+    return [describe(function(*case)) for case in list(_grids(seed).values())]
 
 
 def _sizes(grid):
@@ -49,40 +41,37 @@ def _sizes(grid):
 
 
 def _judge_count_fits(facts, seed):
-    facts, cases = _dict(facts), _grids(seed)
-    said = {name: _dict(facts.get(name)) for name in cases}
-    kinds = {answer.get("type") for answer in said.values()}
-    hint = "Return one whole number."
-    if "none" in kinds:
-        hint = "Nothing came back: end the function with return."
-    elif "float" in kinds:
-        hint = "Fits are counted: return a whole number, not a float."
-    yield Check(0, "returns a whole number", kinds == {"int"}, hint)
+    cases = _grids(seed)
+    facts = by_case(facts, cases)
+    whole = "Fits are counted: return a whole number, not a float."
+    yield returns(0, [*facts.values()], "int", "one whole number", float=whole)
     counts = {name: sum(map(math.prod, _sizes(grid))) for name, (grid, _) in cases.items()}
-    expected = {name: counts[name] * folds + 1 for name, (_, folds) in cases.items()}
-    values = {name: answer.get("value") for name, answer in said.items()}
-    hint = "Count combinations times folds, and what comes after them."
     sums = {name: sum(map(sum, _sizes(grid))) for name, (grid, _) in cases.items()}
-    three, folds = "three parameters", cases["three parameters"][1]
-    if all(values[name] == expected[name] - 1 for name in ("one parameter", three)):
-        hint = "The winner is fitted once more, with all rows."
-    elif values[three] in (counts[three] + 1, counts[three]):
-        hint = "Every combination is fitted in every fold."
-    elif values[three] in (sums[three] * folds + 1, sums[three] * folds):
-        hint = "Every value meets every value of the others: combinations are a product, not a sum."
-    elif values[three] == (counts[three] + 1) * folds:
-        hint = "The winner is fitted once in the end, not once per fold."
-    single = all(values[name] == expected[name] for name in ("one parameter", three))
-    yield Check(1, "counts the fits of one grid", single, hint)
+    expected = {name: counts[name] * folds + 1 for name, (_, folds) in cases.items()}
+    values = {name: fact.value for name, fact in facts.items()}
+    n, folds = counts["three"], cases["three"][1]
+    mistakes = {
+        "The winner is fitted once more, with all rows.": [n * folds],
+        "Every combination is fitted in every fold.": [n + 1, n],
+        "Every value meets every value of the others: combinations are a product, not a sum.":
+            [sums["three"] * folds + 1, sums["three"] * folds],
+        "The winner is fitted once in the end, not once per fold.": [(n + 1) * folds],
+    }  # fmt: skip
+    hint = "Count combinations times folds, and what comes after them."
+    hint = named(values["three"], mistakes, hint, same=lambda value, wrong: value in wrong)
+    single = ("one", "three", "example")
+    right = all(values[name] == expected[name] for name in single)
+    yield Check(1, "counts the fits of one grid", right, hint)
     grid, folds = cases["list"]
-    hint = "A list of grids: the combinations of its grids are added."
     products = [math.prod(sizes) for sizes in _sizes(grid)]
-    if values["list"] == products[0] * folds + 1:
-        hint = "A list of grids was given, and only its first grid was counted."
-    elif values["list"] == math.prod(products) * folds + 1:
-        hint = "Grids of a list do not meet each other: add their combinations, do not multiply."
-    elif values["list"] == expected["list"] + len(grid) - 1:
-        hint = "There is one winner for the whole list, so one fit with all rows."
+    mistakes = {
+        "A list of grids was given, and only its first grid was counted.": products[0] * folds + 1,
+        "Grids of a list do not meet each other: add their combinations, do not multiply.":
+            math.prod(products) * folds + 1,
+        "There is one winner for the whole list, so one fit with all rows.":
+            expected["list"] + len(grid) - 1,
+    }  # fmt: skip
+    hint = named(values["list"], mistakes, "A list of grids: add the combinations of its grids.")
     yield Check(1, "adds the grids of a list", values["list"] == expected["list"], hint)
 
 
@@ -93,16 +82,22 @@ def _plans(seed):
     """Cases: candidates, rows, factor."""
     rng = np.random.default_rng([2, seed])
     rows = (10_007 + 2 * rng.integers(0, 1_000, 5)).tolist()
-    return {
+    cases = {
         "even": (27, rows[0], 3),
         "rest": (int(rng.choice([28, 29, 31, 64, 65])), rows[1], 3),
         "two": (int(rng.choice([17, 19, 21, 23])), rows[2], 2),
         "four": (int(rng.choice([66, 70, 75])), rows[3], 4),
         "few": (2, rows[4], 3),
+        "example": (20, 1000, 3),
     }
+    return mixed(rng, cases)
 
 
-def _plan(n_candidates, n_rows, factor, keep=lambda n, factor: -(-n // factor)):
+def _up(n, factor):
+    return -(-n // factor)
+
+
+def _plan(n_candidates, n_rows, factor, keep=_up):
     counts = [n_candidates]
     while counts[-1] > factor:
         counts.append(keep(counts[-1], factor))
@@ -111,52 +106,61 @@ def _plan(n_candidates, n_rows, factor, keep=lambda n, factor: -(-n // factor)):
 
 
 def _observe_rungs(function, seed):
-    return {name: describe(function(*case)) for name, case in _plans(seed).items()}
+    return [describe(function(*case)) for case in list(_plans(seed).values())]
 
 
 def _pairs(answer):
-    """The pairs of numbers in a described list, or None."""
-    if answer.get("type") == "array" and len(answer.get("shape") or []) == 2:
-        return answer.get("values")
-    pairs = [[item.get("value") for item in _items(pair)] for pair in _items(answer)]
-    return pairs if answer.get("type") == "list" else None
+    """The pairs of numbers in a described list, or array, as lists."""
+    if answer.kind == "array":
+        return [v if isinstance(v, list) else [v] for v in answer.values]
+    return [pair.values for pair in answer.items]
 
 
 def _judge_rungs(facts, seed):
-    facts, cases = _dict(facts), _plans(seed)
-    said = {name: _pairs(_dict(facts.get(name))) for name in cases}
-    kinds = {_dict(facts.get(name)).get("type") for name in cases}
-    hint = "Return a list with one pair (candidates, rows) for each rung."
-    if "none" in kinds:
-        hint = "Nothing came back: end the function with return."
-    elif "dict" in kinds:
-        hint = "Return a list of pairs, not a dict."
-    good = all(pairs and all(len(pair) == 2 for pair in pairs) for pairs in said.values())
-    yield Check(0, "returns pairs", good, hint)
-    whole = all(isinstance(n, int) for pairs in said.values() for pair in pairs for n in pair)
+    cases = _plans(seed)
+    facts = by_case(facts, cases)
+    pairs = "a list with one pair (candidates, rows) for each rung"
+    yield returns(0, [*facts.values()], ("list", "array"), pairs, title="returns pairs",
+                  dict="Return a list of pairs, not a dict.")  # fmt: skip
+    said = {name: _pairs(fact) for name, fact in facts.items()}
+    two = all(plan and all(len(pair) == 2 for pair in plan) for plan in said.values())
+    yield Check(0, "one pair for each rung", two, f"Return {pairs}.")
+    whole = all(type(number) is int for plan in said.values() for pair in plan for number in pair)
     hint = "Candidates and rows are whole numbers: round candidates up and rows down."
     yield Check(0, "of whole numbers", whole, hint)
-    expected = {name: _plan(*case) for name, case in cases.items()}
-    counts = {name: [n for n, _ in pairs] for name, pairs in said.items()}
-    right = {name: [n for n, _ in pairs] for name, pairs in expected.items()}
-    down = {name: _plan(*case, keep=lambda n, factor: n // factor) for name, case in cases.items()}
-    floors = {name: [n for n, _ in pairs] for name, pairs in down.items()}
+
+    def candidates(plans):
+        return {name: [n for n, _ in plan] for name, plan in plans.items()}
+
+    def planned(keep):
+        return {name: _plan(*case, keep=keep) for name, case in cases.items()}
+
+    expected = planned(_up)
+    counts, right = candidates(said), candidates(expected)
+    rounded = {
+        "A factor-th of the candidates is rounded up, not down.": lambda n, f: n // f,
+        "A factor-th of the candidates is always rounded up.": lambda n, f: round(n / f),
+    }
+    mistakes = {hint: candidates(planned(keep)) for hint, keep in rounded.items()}
     hint = "Each rung has a factor-th of the candidates of the one before, rounded up."
-    if counts == floors:
-        hint = "A factor-th of the candidates is rounded up, not down."
+    if counts in mistakes.values():
+        hint = named(counts, mistakes, hint)
     elif counts["few"] != right["few"]:
         hint = "With few candidates one rung is enough: its best wins."
-    elif counts["even"] == right["even"] and counts["two"] != right["two"]:
+    elif (
+        counts["even"] == right["even"]
+        and counts["two"] == candidates({"two": _plan(*cases["two"][:2], 3)})["two"]
+    ):
         hint = "The factor is an argument: it is not always the same number."
     elif counts["even"][:-1] == right["even"]:
         hint = "There is a rung too many: the first with at most `factor` candidates is the last."
-    elif len(counts["even"]) < len(right["even"]):
+    elif counts["even"] == right["even"][: len(counts["even"])] != right["even"]:
         hint = "There is a rung missing: go on while there are more than `factor` candidates."
     yield Check(2, "plans the candidates of every rung", counts == right, hint)
     hint = "Rows grow by the factor from rung to rung, and are rounded down."
-    if any(pairs[-1][1] != cases[name][1] for name, pairs in said.items()):
+    if any(plan[-1][1] != cases[name][1] for name, plan in said.items()):
         hint = "The last rung has all rows."
-    elif any(pairs[0][1] == cases[name][1] for name, pairs in said.items() if len(pairs) > 1):
+    elif any(plan[0][1] == cases[name][1] for name, plan in said.items() if len(plan) > 1):
         hint = "Only the last rung has all rows: the first is cheap."
     yield Check(1, "plans the rows of every rung", said == expected, hint)
 
@@ -173,6 +177,12 @@ def _rows_to_score(seed):
     X[rng.permutation(70)[:4], range(4)] += 14
     X[:, 4:] *= rng.uniform(0.2, 5, 36)
     return X, y, int(rng.integers(5, 9))
+
+
+def _noise():
+    """The example's rows: nothing in them tells the classes."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(200, 500)), rng.integers(0, 2, 200, "int32"), 20
 
 
 def _pipeline(k, *, select=True, scale=True):
@@ -196,7 +206,8 @@ def _observe_honest_auc(function, seed):
     answer = describe(function(X.copy(), y.copy(), k))
     given = X.copy()
     function(given, y.copy(), k)
-    return {"answer": answer, "changed": bool((given != X).any())}
+    example = describe(function(*_noise()))
+    return {"answer": answer, "changed": bool((given != X).any()), "example": example}
 
 
 def _leaks(X, y, k):
@@ -232,24 +243,24 @@ def _leaks(X, y, k):
 
 
 def _judge_honest_auc(facts, seed):
-    answer, (X, y, k) = _dict(_dict(facts).get("answer")), _rows_to_score(seed)
-    kind, value = answer.get("type"), answer.get("value")
-    hint = "Return one number."
-    if kind == "none":
-        hint = "Nothing came back: end the function with return."
-    elif kind in ("array", "list"):
-        hint = "Those are the scores of the folds: return their mean."
-    yield Check(0, "returns one number", kind == "float", hint)
-    right = close(value, _auc(_pipeline(k), X, y))
+    facts, (X, y, k) = Facts(facts), _rows_to_score(seed)
+    answer = facts["answer"]
+    folds = "Those are the scores of the folds: return their mean."
+    yield returns(0, [answer, facts["example"]], "float", "one number", array=folds, list=folds)
+    right = close(answer.value, _auc(_pipeline(k), X, y))
     leaks, slips = ([], []) if right else _leaks(X, y, k)
-    leak = next((text for score, text in leaks if close(value, score)), "")
-    slip = next((text for score, text in slips if close(value, score)), "")
-    hint = leak or "The judging fold must not take part in the selection of the columns."
+    leak, slip = (
+        next((text for score, text in known if close(answer.value, score)), "")
+        for known in (leaks, slips)
+    )
+    hint = leak or "This is not the score of five folds, each judged by what has not seen it."
     inside = right or bool(slip and not leak)
     yield Check(2, "selects the columns inside the folds", inside, hint)
-    yield Check(1, "scores the whole pipeline", right, slip)
+    X, y, k = _noise()
+    holds = close(facts["example"].value, _auc(_pipeline(k), X, y))
+    yield with_example(Check(1, "scores the whole pipeline", right, slip), holds)
     hint = "The rows that were given were changed: somebody else may need them."
-    yield Check(1, "leaves the rows as they are", _dict(facts).get("changed") is False, hint)
+    yield Check(1, "leaves the rows as they are", facts.get("changed", True) is False, hint)
 
 
 # 06.4 search_on_cluster
@@ -271,93 +282,138 @@ def _model_and_grid():
     return DecisionTreeClassifier(random_state=0), grid
 
 
+def _easy_search():
+    """The example's model, grid, rows and labels."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = (X[:, 0] > 0).astype("int32")
+    return DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2]}, X, y
+
+
 def _observe_search_on_cluster(function, seed):
     X, y = _search_problem(seed)
     model, grid = _model_and_grid()
     with workers_here([1, 1]) as (client, seen):
-        answer = describe(function(client, model, grid, X, y))
-    count = lambda like: sum(  # noqa: E731
-        isinstance(sent, np.ndarray) and sent.shape == like.shape and np.array_equal(sent, like)
-        for sent in _unpacked(seen.scattered)
-    )
-    calls = [re.search(rb"_(\d+)_calls", task) for task in seen.tasks]
-    facts = {"answer": answer, "X": count(X), "y": count(y)}
-    inside = sum(X[:40].tobytes() in task for task in seen.tasks)
-    return facts | {"fits": sum(int(c[1]) if c else 1 for c in calls), "inside": inside}
+        try:
+            answer = describe(function(client, model, grid, X, y))
+        except TypeError as error:
+            if "Future" not in str(error):
+                raise
+            return {"futures": True}
+        sent, tasks = list(seen.scattered), list(seen.tasks)
+        example = describe(function(client, *_easy_search()))
+    calls = [re.search(rb"_(\d+)_calls", task) for task in tasks]
+    return {
+        "answer": answer,
+        "X": _copies(X, sent),
+        "y": _copies(y, sent),
+        "fits": sum(int(call[1]) if call else 1 for call in calls),
+        "inside": sum(X[:40].tobytes() in task for task in tasks),
+        "example": example,
+    }
 
 
-def _unpacked(objects):
-    for thing in objects:
-        yield from thing if isinstance(thing, list | tuple) else [thing]
+def _copies(array, sent):
+    """How often an array was sent, alone or in a list."""
+    things = [t for thing in sent for t in (thing if isinstance(thing, list | tuple) else [thing])]
+    arrays = [t for t in things if isinstance(t, np.ndarray) and t.shape == array.shape]
+    return sum(bool((other == array).all()) for other in arrays)
+
+
+def _best(answer):
+    """The parameters and the score of a described pair."""
+    first, second = [*answer.items, Facts(None), Facts(None)][:2]
+    return first.mapping, second.value
 
 
 def _judge_search_on_cluster(facts, seed):
     from sklearn.model_selection import GridSearchCV
 
-    facts = _dict(facts)
-    answer, items = _dict(facts.get("answer")), _items(facts.get("answer"))
-    hint = "Return two things: the best parameters and the best score."
-    if answer.get("type") == "none":
-        hint = "Nothing came back: end the function with return."
-    elif answer.get("type") == "GridSearchCV":
-        hint = "That is the whole search: return its best parameters and its best score."
-    elif answer.get("type") == "dict":
-        hint = "Return the best score as well, after the parameters."
-    kinds = [item.get("type") for item in items]
-    yield Check(0, "returns parameters and score", kinds == ["dict", "float"], hint)
+    facts = Facts(facts)
+    answer = facts["answer"]
+    hint = "fit was given futures: it needs the arrays, the same that you tell joblib to scatter."
+    yield Check(0, "fits arrays", not facts.get("futures", False), hint)
+    yield returns(
+        0,
+        [answer, facts["example"]],
+        "list",
+        "two things, the best parameters and the best score",
+        title="returns parameters and score",
+        GridSearchCV="That is the whole search: return its best parameters and its best score.",
+        dict="Return the best score as well, after the parameters.",
+    )
+    hint = "Return two things, in this order: a dict of parameters, and a number."
+    pair = [item.kind for item in answer.items] == ["dict", "float"]
+    yield Check(0, "a dict and a number", pair, hint)
     (X, y), (model, grid) = _search_problem(seed), _model_and_grid()
     search = GridSearchCV(model, grid, scoring="roc_auc", cv=5).fit(X, y)
-    params = {name: _dict(item).get("value") for name, item in _dict(items[0].get("items")).items()}
+    params, score = _best(answer)
+    mistakes = {
+        "That score is an accuracy: ask for the ROC AUC with scoring.":
+            GridSearchCV(model, grid, cv=5).fit(X, y).best_score_,
+        "Those are the worst parameters: higher is better.":
+            float(search.cv_results_["mean_test_score"].min()),
+        "That score is of the rows that trained the model: return the mean of the folds.":
+            float(search.score(X, y)),
+    }  # fmt: skip
     hint = "These are not the best parameters and score of five folds, judged by ROC AUC."
-    accuracy = GridSearchCV(model, grid, cv=5).fit(X, y)
-    if close(items[1].get("value"), accuracy.best_score_):
-        hint = "That score is an accuracy: ask for the ROC AUC with scoring."
-    elif close(items[1].get("value"), float(search.cv_results_["mean_test_score"].min())):
-        hint = "Those are the worst parameters: higher is better."
-    elif close(items[1].get("value"), search.score(X, y)):
-        hint = "That score is of the rows that trained the model: return the mean of the folds."
-    right = params == search.best_params_ and close(items[1].get("value"), search.best_score_)
-    yield Check(1, "finds the best of the grid", right, hint)
-    fits, candidates = facts.get("fits") or 0, len(search.cv_results_["params"])
+    hint = named(score, mistakes, hint)
+    right = params == search.best_params_ and close(score, search.best_score_)
+    model, grid, X, y = _easy_search()
+    easy = GridSearchCV(model, grid, scoring="roc_auc", cv=5).fit(X, y)
+    params, score = _best(facts["example"])
+    holds = params == easy.best_params_ and close(score, easy.best_score_)
+    yield with_example(Check(1, "finds the best of the grid", right, hint), holds)
+    fits, inside = facts.get("fits", 0), facts.get("inside", 1)
     hint = "The workers did not get the fits one by one: joblib's Dask backend does that."
     if not fits:
         hint = "No worker fitted anything, this process did: tell joblib to use the client."
-    yield Check(2, "the workers do the fits", fits >= candidates, hint)
-    sent = [facts.get("X"), facts.get("y")]
+    enough = fits >= len(search.cv_results_["params"])
+    yield Check(2, "the workers do the fits", enough, hint)
+    sent = [facts.get("X", 0), facts.get("y", 0)]
     hint = "X and y must be on every worker before the search: say so when you name the backend."
-    if facts.get("inside"):
+    if inside:
         hint = "X travelled inside of tasks: send it to the workers beforehand."
-    elif sent[0] and sent[0] > 2:
+    elif sent[0] > 2:
         hint = "X was sent twice: fit the very objects that you scatter, not copies of them."
-    elif sent[0] == 2 and sent[1] != 2:
-        hint = "X was sent to every worker, and y was not."
-    once = sent == [2, 2] and not facts.get("inside")
-    yield Check(1, "the data go to each worker once", once, hint)
+    elif sent[0] == 2:
+        hint = "X was sent to every worker, and y was not, or more than once."
+    yield Check(1, "the data go to each worker once", sent == [2, 2] and not inside, hint)
 
 
 # 06.5 halve
 
+_school = SimpleNamespace()  # what the models of one call have in common; it is set before each
 
-class Pupil:
-    """A model that notes which blocks it was trained on; its score follows a given curve."""
 
-    def __init__(self, curve, notes):
-        self.curve, self.notes, self.blocks = curve, notes, []
+class Model:
+    """A model that notes which blocks it was trained on; its score follows a given curve.
+
+    A copy of it, deep or not, goes on in the same place of the class's register.
+    """
+
+    def __init__(self, number, curve):
+        self.number, self.curve, self.seen = number, curve, 0
 
     def partial_fit(self, X, y, classes=None):
         """Note the block, and ask for classes in the first call, as scikit-learn does."""
-        if not self.blocks and classes is None:
+        if not self.seen and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         # The numbers of rows and labels tell the block, the first value which one it is.
-        whole = len(X) == len(y) and int(X[0][0]) == int(y[0]) and len(X) == 2
-        self.blocks.append(int(X[0][0]) if whole else -1)
+        whole = len(X) == len(y) == _school.rows and int(X[0][0]) == int(y[0])
+        _school.blocks[self.number].append(int(X[0][0]) if whole else -1)
+        self.seen += 1
         return self
 
     def score(self, X, y):
         """Score by the number of blocks; note whether the judge's rows were asked."""
-        self.notes["judged"] += 1
-        self.notes["strange"] += int(X[0][0]) != 1_000
-        return self.curve[min(len(self.blocks), len(self.curve) - 1)]
+        _school.strange += int(X[0][0]) != _school.judge
+        return _score(self.curve, self.seen)
+
+
+def _score(curve, seen):
+    return curve[min(seen, len(curve) - 1)]
 
 
 def _curves(seed, n, peak):
@@ -372,107 +428,133 @@ def _curves(seed, n, peak):
 
 
 def _halving_cases(seed):
-    """Cases: models, blocks, factor."""
+    """Cases: the models' curves of scores, how many blocks of how many rows, the factor."""
     rng = np.random.default_rng([5, seed])
-    return {
+    sizes = {
         "three": (int(rng.integers(20, 27)), 4, 3),
         "two": (int(rng.choice([9, 11, 13])), 5, 2),
-        "one": (1, 3, 3),
         "pair": (2, 3, 3),
     }
-
-
-def _class_school(seed, name):
-    n, n_blocks, factor = _halving_cases(seed)[name]
-    notes = {"judged": 0, "strange": 0}
-    pupils = [Pupil(curve, notes) for curve in _curves(seed, n, 4)] if n > 1 else []
-    pupils = pupils or [Pupil([0.1, 0.2, 0.3], notes)]
-    blocks = [(np.full((2, 1), b), np.full(2, b)) for b in range(n_blocks)]
-    return pupils, blocks, factor, notes
+    cases = {name: (_curves(seed, n, 4), b, 2, f) for name, (n, b, f) in sizes.items()}
+    cases["one"] = ([[0.1, 0.2, 0.3]], 3, 2, 3)
+    cases["example"] = ([[n] for n in (3, 1, 4, 0, 5, 9, 2, 6, 8)], 2, 1, 3)
+    return mixed(rng, cases)
 
 
 def _observe_halve(function, seed):
-    facts = {}
-    for name in _halving_cases(seed):
-        pupils, blocks, factor, notes = _class_school(seed, name)
-        judge = (np.full((3, 1), 1_000), np.zeros(3))
-        answer = describe(function(pupils, blocks, judge, [0, 1], factor))
-        facts[name] = {"answer": answer, "blocks": [pupil.blocks for pupil in pupils], **notes}
+    facts = []
+    for curves, n_blocks, rows, factor in list(_halving_cases(seed).values()):
+        vars(_school).update(rows=rows, judge=n_blocks, strange=0, blocks=[[] for _ in curves])
+        models = [Model(number, curve) for number, curve in enumerate(curves)]
+        blocks = [([[float(b)]] * rows, [b] * rows) for b in range(n_blocks)]
+        ran_out = False
+        try:
+            answer = describe(function(models, blocks, ([[float(n_blocks)]], [1]), [0, 1], factor))
+        except IndexError:
+            # Only who has just taken the last block can have looked for the one after it.
+            ran_out = any(seen[-1:] == [n_blocks - 1] for seen in _school.blocks)
+            if not ran_out:
+                raise
+            answer = {}
+        facts.append({"answer": answer, "blocks": _school.blocks, "strange": _school.strange})
+        facts[-1]["ran out"] = ran_out
     return facts
 
 
-def _halved(pupils, blocks, factor, keep=lambda n, factor: n // factor):
+def _halved(curves, n_blocks, factor, keep=lambda n, factor: n // factor):
     """What must have happened: the winner, and the blocks of each model."""
-    alive, goal = list(range(len(pupils))), 1
+    alive, goal, blocks = list(range(len(curves))), 1, [[] for _ in curves]
     while True:
         for i in alive:
-            seen = pupils[i].blocks
-            seen += [n % len(blocks) for n in range(len(seen), goal)]
+            blocks[i] += [n % n_blocks for n in range(len(blocks[i]), goal)]
+        alive.sort(key=lambda i: -_score(curves[i], len(blocks[i])))
+        alive = alive[: max(1, keep(len(alive), factor))]
         if len(alive) == 1:
-            return alive[0], [pupil.blocks for pupil in pupils]
-        ranked = sorted(alive, key=lambda i: -pupils[i].score([[1_000]], []))
-        alive = ranked[: max(1, keep(len(alive), factor))]
-        if len(alive) == 1:
-            return alive[0], [pupil.blocks for pupil in pupils]
+            return alive[0], blocks
         goal *= factor
 
 
+def _lengths(cases):
+    """How many blocks each model of each case has seen."""
+    return {name: [len(seen) for seen in blocks] for name, blocks in cases.items()}
+
+
+def _as_long(cases, others):
+    """Whether, case by case, as many models have seen as many blocks; a single model is free."""
+    pairs = [(one, other) for one, other in zip(cases, others, strict=True) if len(one) > 1]
+    return all(sorted(map(len, one)) == sorted(map(len, other)) for one, other in pairs)
+
+
 def _judge_halve(facts, seed):
-    facts = {name: _dict(_dict(facts).get(name)) for name in _halving_cases(seed)}
-    answers = {name: _items(fact.get("answer")) for name, fact in facts.items()}
-    kinds = {name: [item.get("type") for item in items] for name, items in answers.items()}
-    hint = "Return two whole numbers: the winner's index and the count of partial_fit calls."
-    types = {_dict(fact.get("answer")).get("type") for fact in facts.values()}
-    if "none" in types:
-        hint = "Nothing came back: end the function with return."
-    elif "int" in types:
-        hint = "Only one number came back: return the index and the count."
-    elif any("Pupil" in kind for kind in kinds.values()):
-        hint = "Return the index of the winner, not the model."
-    yield Check(0, "returns two whole numbers", set(map(tuple, kinds.values())) == {("int", "int")},
-                hint)  # fmt: skip
-    expected = {}
-    for name in facts:
-        pupils, blocks, factor, _ = _class_school(seed, name)
-        expected[name] = _halved(pupils, blocks, factor)
-    seen = {name: fact.get("blocks") for name, fact in facts.items()}
-    first = all(blocks and blocks[0] == 0 for case in seen.values() for blocks in case or [[]])
-    hint = "On the first rung every model is trained, on the first block."
-    yield Check(1, "starts everybody with the first block", first, hint)
-    wanted = {name: blocks for name, (_, blocks) in expected.items()}
-    lengths, right = (
-        {name: sorted(map(len, case or [])) for name, case in cases.items()}
-        for cases in (seen, wanted)
+    cases = _halving_cases(seed)
+    facts = by_case(facts, cases)
+    ended = [fact["answer"] for fact in facts.values() if not fact.get("ran out", False)]
+    what, title = "two whole numbers, the winner's index and the count of calls", "returns two"
+    one = "Only one number came back: return the index and the count."
+    title += " whole numbers"
+    yield returns(
+        0, ended or [Facts(None)], "list", what, of=("int", "Model"), title=title, int=one
     )
+    two = all([item.kind for item in answer.items] == ["int", "int"] for answer in ended)
+    hint = f"Return {what}."
+    if any("Model" in answer.kinds for answer in ended):
+        hint = "Return the index of the winner, not the model."
+    yield Check(0, "an index and a count", two, hint)
+
+    expected = {name: _halved(c, n_blocks, f) for name, (c, n_blocks, _, f) in cases.items()}
+    seen = {name: fact.get("blocks", []) for name, fact in facts.items()}
+    if seen["one"] == [[]]:  # a single model has won: whether it is trained is free
+        expected["one"] = (0, [[]])
+    wanted = {name: blocks for name, (_, blocks) in expected.items()}
+    hint = "On the first rung every model is trained, on the first block."
+    if not any(blocks for case in seen.values() for blocks in case):
+        hint = "No model was trained: call its partial_fit."
+    first = all(
+        [blocks[:1] for blocks in case] == [blocks[:1] for blocks in wanted[name]]
+        for name, case in seen.items()
+    )
+    yield Check(1, "starts everybody with the first block", first, hint)
+
+    got, right = _lengths(seen), _lengths(wanted)
+    curves, n_blocks, _, factor = cases["three"]
+    most, goal = max(got["three"], default=0), max(right["three"])
+    rounded = {
+        "A factor-th of the models survives a rung, rounded down, not up.": lambda n, f: -(-n // f),
+        "A factor-th of the models survives a rung, always rounded down.":
+            lambda n, f: round(n / f),
+    }  # fmt: skip
+    mistakes = {
+        hint: [_halved(c, n, f, keep)[1] for c, n, _, f in cases.values()]
+        for hint, keep in rounded.items()
+    }
+    strange = any(fact.get("strange", 0) for fact in facts.values())
+    ran_out = any(fact.get("ran out", False) for fact in facts.values())
     hint = "The survivors of a rung are trained until they have seen `factor` times the blocks."
-    longest, goal = max(lengths["three"]), max(right["three"])
-    pupils, blocks, factor, _ = _class_school(seed, "three")
-    _, up = _halved(pupils, blocks, factor, keep=lambda n, factor: -(-n // factor))
-    rounded_up = sorted(map(len, up))
-    strange = any(fact.get("strange") for fact in facts.values())
     if strange:
         hint = "Models are judged by the rows of `judge`, not by a block that trained them."
-    elif longest in (1 + 3 + 9, 1 + 3) and longest > goal:
+    elif ran_out:
+        hint = "It raised IndexError after the last block: after the last comes the first again."
+    elif most in (1 + 3 + 9, 1 + 3) and most > goal:
         hint = "Count what a survivor has seen already: it gets only the blocks that are missing."
-    elif longest > goal:
-        hint = "The search ends when one model is left: nobody trains it further."
-    elif lengths["three"] == rounded_up:
-        hint = "A factor-th of the models survives a rung, rounded down, but at least one."
-    planned = lengths == right and not strange
-    yield Check(1, "gives each rung its models and blocks", planned, hint)
+    elif most > goal:
+        hint = "A model was trained longer than needed: when one is left, nobody trains it further."
+    elif most == n_blocks < goal:
+        hint = "Nobody was trained after the last block: after the last comes the first again."
+    else:
+        hint = named([*seen.values()], mistakes, hint, same=_as_long)
+    good = _as_long(seen.values(), wanted.values()) and not strange and not ran_out
+    yield Check(1, "gives each rung its models and blocks", good, hint)
     hint = "The survivors are not the best of their rung: rank by score, higher is better."
-    same = {name: [len(b) for b in case] for name, case in seen.items()}
-    best = {name: [len(b) for b in case] for name, case in wanted.items()}
-    yield Check(1, "keeps the best of each rung", same == best, hint)
+    yield Check(1, "keeps the best of each rung", got == right, hint)
     hint = "Blocks are taken in their order, each once, and from the front again after the last."
     if any(-1 in blocks for case in seen.values() for blocks in case):
         hint = "A block is its rows with their labels: X and y of the same block, whole."
     yield Check(1, "takes the blocks in turn", seen == wanted, hint)
-    said = {name: [item.get("value") for item in items] for name, items in answers.items()}
-    hint = "The count is of all calls of partial_fit, of every model on every rung."
-    if any(said[name][0] != expected[name][0] for name in said):
-        hint = "The winner's index is its place in `models`: the best of the last rung."
+    said = {name: fact["answer"].values for name, fact in facts.items()}
     counts = {name: [winner, sum(map(len, blocks))] for name, (winner, blocks) in expected.items()}
+    hint = "The count is of all calls of partial_fit, of every model on every rung."
+    if any(said[name][0] != winner for name, (winner, _) in counts.items()):
+        hint = "The winner's index is its place in `models`: the best of the last rung."
     yield Check(1, "names the winner and counts the calls", said == counts, hint)
 
 

@@ -18,9 +18,10 @@ from helpers.grading.grader.sandbox import protection
 from tests.hostile import HOSTILE, SECRET, Book
 from tests.notebook_format import ROOT
 
-for module in ("ending", "cheating", "handing"):
+for module in ("ending", "cheating", "handing", "replying", "effects"):
     importlib.import_module(f"tests.hostile.{module}")
 
+HONEST = importlib.import_module("tests.hostile.effects").HONEST
 works, reason = protection()
 pytestmark = [
     pytest.mark.skipif(
@@ -45,6 +46,7 @@ sys.exit(code)
 def grade(submissions, out, *options):
     call = [sys.executable, "-c", PROGRAM, "grade", str(submissions), "--out", str(out)]
     call += ["--seed", str(SEED), "--jobs", "2", "--timeout", "12", "--memory", "2", *options]
+    call += ["--accept-doubts"]
     environment = os.environ | {"COURSE_SECRET": "the grader's own", "COURSE_BACKEND": "cpu"}
     return subprocess.run(call, capture_output=True, text=True, cwd=ROOT, env=environment)
 
@@ -128,7 +130,13 @@ def test_marks_are_what_the_honest_part_deserves(each, class_of, marks):
 
 
 def test_there_are_many():
-    assert len(HOSTILE) >= 40
+    assert len(HOSTILE) >= 130 and len({each.name for each in HOSTILE}) == len(HOSTILE)
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_honest_ways_get_no_note(name, class_of):
+    record = json.loads((class_of[1] / "results" / f"{name}-01.json").read_text())
+    assert record["notes"] == []
 
 
 def test_honest_submissions_get_the_same_without_hostile_ones(tmp_path, marks):
@@ -161,6 +169,7 @@ def test_no_file_stays(class_of):
         assert not [path for path in Path(folder or ".").glob(f"{SECRET}*")]
     names = {path.name for path in out.iterdir()}
     fixed = {"grades.csv", "canvas.csv", "summary.html", "grading.json", "results", "feedback"}
+    fixed |= {"plan.txt"}
     assert names - {f"moodle-{lesson}.csv" for lesson in ("00", "01", "02")} == fixed
 
 

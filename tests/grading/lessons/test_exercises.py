@@ -1,13 +1,19 @@
 """The exercises and their grading: references, blanks, wrong answers, other right answers."""
 
+import copy
+import doctest
+import functools
 import importlib
+import itertools
 import json
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from helpers.cluster import close_cluster
 from helpers.grading.exercise import PUBLIC_SEED, all_exercises, check, judge, observe
+from helpers.grading.facts import describe
 from helpers.grading.handout.generate import generate
 from tests.answers import RIGHT, WRONG
 
@@ -64,6 +70,40 @@ def test_blank_copy_is_not_attempted(id, blanks):
     assert (result.state, result.points) == ("not attempted", 0)
 
 
+@pytest.mark.parametrize("id", EXERCISES)
+def test_recorded_answers_earn_at_most_half_of_the_points_on_other_seeds(id, solutions):
+    """Who writes down what was right for the visible inputs, and in which order, has not solved it.
+
+    Cases, their order, their number and what is right follow from the seed.
+    """
+    exercise, outcomes = EXERCISES[id], []
+    solution = solutions[id[:2]][exercise.name]
+
+    def recording(*args, **kwargs):
+        outcomes.append((solution(*args, **kwargs), None))
+        return outcomes[-1][0]
+
+    def recording_errors(*args, **kwargs):
+        try:
+            return recording(*args, **kwargs)
+        except Exception as error:
+            outcomes.append((None, error))
+            raise
+
+    assert result_of(id, recording_errors, PUBLIC_SEED).state == "right"
+    for seed in range(1, 11):
+        recorded = itertools.cycle(outcomes)
+
+        def replay(*args, recorded=recorded, **kwargs):
+            value, error = next(recorded)
+            if error:
+                raise error
+            return value
+
+        result = result_of(id, replay, seed)
+        assert 2 * result.points <= exercise.points, f"seed {seed}: {result}"
+
+
 @pytest.mark.parametrize("answer", WRONG, ids=name_of)
 @pytest.mark.parametrize("seed", [PUBLIC_SEED, 1, 2])
 def test_wrong_answer_loses_its_points_and_earns_its_hint(answer, seed):
@@ -95,6 +135,65 @@ def test_hints_do_not_show_what_was_expected(id):
         if answer.id == id:
             hints = {result_of(id, answer.function, seed).checks[-1].hint for seed in (1, 2)}
             assert len(hints) == 1 or "raised" in hints.pop()
+
+
+@pytest.fixture
+def example_of(solutions):
+    """Run the examples of a docstring with the notebook's own names; say what they were given."""
+
+    def run(id):
+        lesson, name = id[:2], EXERCISES[id].name
+        solution, given = solutions[lesson][name], []
+        names = dict(solutions[lesson]) | {name: remembering(solution, given)}
+        (tests,) = doctest.DocTestFinder(recurse=False).find(solution, name, globs=names)
+        report = []
+        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(tests, out=report.append)
+        assert not report, "".join(report)
+        return given
+
+    yield run
+    close_cluster()
+
+
+def remembering(function, given):
+    """The function; what it was given goes to a list, as text."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        given.append(json.dumps([told(value) for value in (*args, *kwargs.values())]))
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def told(value):
+    """What an argument is, as far as it can be compared."""
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, list | tuple):
+        return [told(item) for item in value]
+    if type(value) is type(iter([])):
+        return [told(item) for item in copy.copy(value)]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, str) and "://" in value:
+        return "address of a worker"
+    facts = describe(value)
+    return getattr(value, "__name__", facts) if facts == {"type": "function"} else facts
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_the_docstrings_example_runs_in_its_notebook(id, example_of):
+    assert example_of(id)
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_the_docstrings_example_is_among_the_observed_inputs(id, example_of, solutions):
+    examples = example_of(id)
+    for seed in (PUBLIC_SEED, 1):
+        given = []
+        result_of(id, remembering(solutions[id[:2]][EXERCISES[id].name], given), seed)
+        assert set(examples) <= set(given)
 
 
 def test_every_lesson_has_three_exercises():

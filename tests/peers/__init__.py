@@ -1,0 +1,1 @@
+"""Other libraries' own tests of KMeans, run against ours: ``python -m tests.peers``."""
