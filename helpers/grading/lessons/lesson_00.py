@@ -171,7 +171,7 @@ def _observe_send_once(function, seed):
     data, functions = _parcel_and_functions(seed)
     with workers_here([1, 1]) as (client, seen):
         # Else data scattered again can be lost between two tasks.
-        kept = [client.scatter(data), client.scatter(b"abc")]
+        kept = [client.scatter(item, broadcast=True) for item in (data, b"abc")]
         seen.scattered.clear()
         try:
             answer = describe(function(client, data, functions))
