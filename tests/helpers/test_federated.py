@@ -276,11 +276,11 @@ def test_the_site_whose_stream_turns_reports_its_error(threads):
 class Patient(SGDClassifier):
     """Waits in the middle of its training, until it may go on."""
 
-    training, go_on = threading.Event(), threading.Event()
+    training, go_on = threading.Semaphore(0), threading.Event()
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         if classes is None and self.t_ > 2 * BATCH:
-            self.training.set()
+            self.training.release()
             assert self.go_on.wait(60)
         return super().partial_fit(X, y, classes, sample_weight)
 
@@ -296,7 +296,8 @@ def test_a_site_labels_with_its_current_model_while_it_trains(threads):
         ThreadPoolExecutor(1) as pool,
     ):
         training = pool.submit(federation.round, 4)
-        assert Patient.training.wait(60)
+        for _ in SITES:  # each has come to its third batch
+            assert Patient.training.acquire(timeout=60)
         try:
             labels = federation.label("EWR", X)
             assert not training.done()
