@@ -89,6 +89,7 @@ class Sandbox:
                 passed += told
                 options = ["--seccomp", str(told[1])] if len(told) > 1 else []
                 call = [shutil.which("bwrap"), "--args", str(told[0]), *options, "--", *call]
+                call = ["/usr/bin/env", "-i", *call]  # nothing of what a shell adds
                 environment = {}
             else:
                 self._home.mkdir(parents=True)
