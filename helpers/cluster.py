@@ -176,6 +176,8 @@ def _start(backend, n_workers, timeout):
     # A worker that dies is started anew. On a busy machine that takes longer than Dask's 15 s,
     # after which the cluster would give it up for good.
     dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})
+    # Dask 2026.7 reports every ordinary shuffle as a warning.
+    logging.getLogger("distributed.shuffle._scheduler_plugin").setLevel(logging.ERROR)
     options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     if backend.is_gpu:
         from helpers.machine import count_gpus

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(
         not works, reason=f"needs bubblewrap: {reason}; apt install bubblewrap, Linux only"
     ),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2400),
 ]
 EXERCISES = all_exercises()
 SEED = 11
