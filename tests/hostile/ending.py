@@ -130,7 +130,8 @@ Deep.__getattr__ = lambda self, name: getattr(self, name)
 Deep.__repr__ = lambda self: repr(self)
 x = []
 for _ in range(10**6): x = [x]
-repr(Deep())
+try: repr(Deep())
+except BaseException: pass
 import os; os.kill(os.getpid(), 11)"""
     book.answer("same_numbers", deep)
 
