@@ -68,7 +68,7 @@ class Book:
         """Position of the cell that defines a function."""
         return next(i for i, cell in enumerate(self.cells) if f"def {name}(" in cell)
 
-    def answer(self, name, body, arguments="*inputs"):
+    def answer(self, name, body, arguments="*inputs, **named"):
         """Replace an answer."""
         lines = "\n".join(f"    {line}" for line in body.strip("\n").split("\n"))
         self.cells[self.find(name)] = f"def {name}({arguments}):\n{lines}"
@@ -76,7 +76,7 @@ class Book:
     def wrap(self, name, body):
         """Put something around an answer; in it, ``answer(*inputs)`` is the right one."""
         lines = "\n".join(f"    {line}" for line in body.strip("\n").split("\n"))
-        cell = f"answer_of_{name} = {name}\n\n\ndef {name}(*inputs):\n"
+        cell = f"answer_of_{name} = {name}\n\n\ndef {name}(*inputs, **named):\n"
         cell += f"    answer = answer_of_{name}\n{lines}"
         self.cells.insert(self.find(name) + 1, cell)
 

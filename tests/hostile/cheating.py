@@ -263,7 +263,7 @@ import warnings
 warnings.warn("this may be wrong")
 warnings.warn("old", DeprecationWarning)
 print("this is fine")
-return answer(*inputs)"""
+return answer(*inputs, **named)"""
     book.wrap("count_missing", body)
 
 

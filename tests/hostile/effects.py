@@ -182,7 +182,7 @@ from dataclasses import dataclass
 class Both:
     a: int
 Pair = namedtuple("Pair", "a b")
-return answer(*inputs)"""
+return answer(*inputs, **named)"""
     book.wrap("count_missing", body)
 
 
