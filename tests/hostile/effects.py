@@ -166,6 +166,7 @@ def imports_check_from_where_it_is_defined(book):
     book.first("import helpers.grading.exercise\nhelpers.grading.exercise.check('01.1')")
     book.first("from helpers.grading import exercise\nexercise.check('01.2')")
     book.first("from helpers.grading import *\ncheck('01.3')")
+    book.wrap("count_missing", "return answer(*inputs, **named)")  # not the course's own solution
 
 
 @hostile()
