@@ -159,7 +159,7 @@ def ends_itself_after_all(book):
 # These are honest: they lose no point and get no note.
 
 
-@hostile()
+@hostile(alone=True)
 def imports_check_from_where_it_is_defined(book):
     book.first("from helpers.grading.exercise import check")
     book.first("import helpers.grading as g\nfrom helpers import grading\ng.check, grading.check")
