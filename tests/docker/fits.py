@@ -5,6 +5,7 @@ prints a line when the first fit is done, and at the end how many different resu
 """
 
 import sys
+import time
 from pathlib import Path
 
 from helpers.cluster import close_cluster, start_cluster
@@ -32,5 +33,6 @@ if __name__ == "__main__":
         last = STOP.exists()
         results.add(fit(X))
         fits += 1
+        time.sleep(0.2)
     close_cluster()
     print(f"{fits} fits, {len(results)} result", flush=True)

@@ -194,6 +194,8 @@ def test_work_ends_with_the_same_result_when_workers_are_lost(cluster):
             rest = work.communicate(timeout=300)[0]
         finally:
             work.kill()
+    (scheduler,) = containers(cluster, "scheduler")
+    assert scheduler["RestartCount"] == 0, run(*cluster.call, "logs", "--tail", "40", "scheduler")
     assert work.returncode == 0, rest
     assert ", 1 result" in rest, rest
     assert workers(cluster) == 1
