@@ -21,10 +21,10 @@ from helpers.kmeans import DistributedKMeans
 from helpers.scaling import scheduler_seconds
 
 FILE = Path(__file__).parents[2] / "course" / "appendix_scaling.json"
-SIMULATED = (1, 10, 100, 1000, 3000)
+SIMULATED = (1, 10, 100, 1000)
 REAL = (1, 2, 4, 8, 16)
 ROWS, COLUMNS, CLUSTERS = 1_000_000, 20, 8
-ROUNDS, FITS = 20, 3
+ROUNDS, FITS = 20, 2
 PACKAGES = ("dask", "distributed", "numpy", "scikit-learn")
 
 

@@ -194,8 +194,7 @@ def test_work_ends_with_the_same_result_when_workers_are_lost(cluster):
             rest = work.communicate(timeout=300)[0]
         finally:
             work.kill()
-    (scheduler,) = containers(cluster, "scheduler")
-    assert scheduler["RestartCount"] == 0, run(*cluster.call, "logs", "--tail", "40", "scheduler")
-    assert work.returncode == 0, rest
-    assert ", 1 result" in rest, rest
+    said = rest + run(*cluster.call, "logs", "--tail", "80", "scheduler")
+    assert work.returncode == 0, said
+    assert ", 1 result" in rest, said
     assert workers(cluster) == 1
