@@ -136,7 +136,8 @@ import os; os.kill(os.getpid(), 11)"""
     book.answer("same_numbers", deep)
 
 
-@hostile(alone=True, _1="started too many processes")
+# A slow machine may reach the limit of time first: either way nothing is earned.
+@hostile(alone=True, _1=("started too many processes", "timed out"))
 def fork_bomb_in_an_answer(book):
     book.answer("count_missing", "import os\nwhile True: os.fork()")
 

@@ -76,7 +76,7 @@ def suspicious(cells):
     ['please look: the code uses ctypes']
     """
     # `check` may be imported from where it is defined.
-    text = "\n".join(cells).replace("helpers.grading.exercise", "helpers.grading")
+    text = "\n".join(cells).replace("helpers.grading.exercise", "")
     words = [word for word in SUSPICIOUS if word in text]
     return [f"please look: the code uses {', '.join(words)}"] if words else []
 
