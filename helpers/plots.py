@@ -188,7 +188,7 @@ def _axes(xlabel, ylabel, title, height):
     figure = Figure(figsize=(6, height), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel, fontsize=TEXT)
-    axes.set_ylabel(ylabel, fontsize=TEXT)
+    axes.set_ylabel(textwrap.fill(ylabel, 24), fontsize=TEXT)  # a longer line would be cut off
     axes.set_title(textwrap.fill(title, 48), fontsize=LARGE, loc="left")
     axes.tick_params(which="both", labelsize=SMALL)
     axes.grid(color="#cbd5e1", linewidth=0.8)

@@ -288,6 +288,13 @@ def test_only_full_marks_are_right(state, points, right):
     assert bool(RIGHT.match(str(Result(exercise, state, points)))) == right
 
 
+def test_a_plan_made_in_two_ways_is_found(tmp_path, folder):
+    warning = f"import sys\n\nprint('{TWO_PLANS} for key', file=sys.stderr)"
+    path = store(tmp_path / "x.ipynb", new_code_cell(warning))
+    with pytest.raises(pytest.fail.Exception, match="persist a lazy collection"):
+        execute(path, folder)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

@@ -429,3 +429,15 @@ def test_a_stale_text_is_found():
     assert list(stale_texts(new_notebook(cells=[cell]))) == ["A curve that falls."]
     cell.source = 'show(figure, f"A curve that {what}.")'
     assert list(stale_texts(new_notebook(cells=[cell]))) == []
+
+
+# What is timed in this process
+
+
+@by_name(LESSONS)
+def test_libraries_are_loaded_before_the_workers_start(path):
+    """Dask lets what is loaded after its workers start use one thread: no fair comparison."""
+    code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
+    cluster = re.search(r"^client = start_cluster\(", code, flags=re.M)
+    loads = re.search(r"^.*\bml = .*\bbackend\.ml\b", code, flags=re.M)
+    assert not (loads and cluster) or loads.start() < cluster.start()

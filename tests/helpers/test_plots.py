@@ -355,3 +355,11 @@ def test_importing_it_leaves_pyplot_alone():
     code = "import sys, helpers.plots; print('matplotlib.pyplot' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.stdout, run.returncode) == ("False\n", 0), run.stderr
+
+
+def test_a_long_label_is_inside_the_picture():
+    words = {"xlabel": "round", "ylabel": "accuracy, mean of airports and seeds", "title": "Title"}
+    figure = lines([1, 2], {name: [1, 2] for name in "abcdef"}, **words)
+    FigureCanvasAgg(figure).draw()
+    label = figure.axes[0].yaxis.label.get_window_extent()
+    assert figure.bbox.y0 <= label.y0 and label.y1 <= figure.bbox.y1
