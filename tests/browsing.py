@@ -1,0 +1,53 @@
+"""A browser for tests: Debian's Chromium, or the Chrome that is there, driven by Playwright."""
+
+import contextlib
+import os
+import shutil
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+HINT = "apt install chromium, then: python3 run.py test --site tests/site tests/browser"
+
+
+def chromium() -> str:
+    """Return the path of a Chromium; skip the test that asks where there is none."""
+    pytest.importorskip("playwright", reason=f"Playwright is missing: {HINT}")
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    return found or pytest.skip(f"no Chromium was found: {HINT}")
+
+
+@contextlib.contextmanager
+def browser():
+    """Start the browser without a window; it is closed at the end."""
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    # Its own sandbox needs namespaces that root and some containers do not have.
+    alone = [] if os.environ.get("COURSE_CHROMIUM_SANDBOX") else ["--no-sandbox"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=alone)
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+def axe() -> str:
+    """Return the source of axe-core, in the version and with the checksum of uv.lock."""
+    from importlib.resources import files
+
+    package = pytest.importorskip("axe_playwright_python", reason=f"axe-core is missing: {HINT}")
+    return files(package).joinpath("axe.min.js").read_text(encoding="utf-8")
+
+
+def faults(page) -> list[str]:
+    """Return what axe-core calls serious or critical, with the places."""
+    page.evaluate(axe())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [
+        f"{fault['id']}: {' '.join(map(str, node['target']))}"
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"][:3]
+    ]
