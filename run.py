@@ -26,6 +26,13 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 UV = "uv==0.13.9"  # the version in uv.lock, which tests/test_environment.py compares
 USAGE = "usage: python3 run.py lab | test | site | gpu | setup [--gpu] [--site] [more arguments]"
 EXTRAS = ("gpu", "site")  # of pyproject.toml: a switch for every command, and a command's own need
+COMMANDS = {
+    "lab": ["-m", "helpers.lab"],
+    "test": ["-m", "tests"],
+    "site": [str(HERE / "docs" / "site" / "build.py")],
+    "gpu": ["-m", "tests.gpu"],
+    "setup": ["-c", "print('The environment is ready: .venv')"],
+}
 UNFINISHED = VENV / "unfinished"  # is there while .venv is being made
 FOR_UV = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE", "proxy": "ALL_PROXY"}
 FOR_UV |= {"trusted-host": "UV_INSECURE_HOST"}
@@ -54,14 +61,7 @@ def main(arguments):
     """Set up, then run one command in the environment; return its exit code."""
     extras = [name for name in EXTRAS if f"--{name}" in arguments or arguments[:1] == [name]]
     arguments = [each for each in arguments if each not in {f"--{name}" for name in EXTRAS}]
-    commands = {
-        "lab": ["-m", "helpers.lab"],
-        "test": ["-m", "tests"],
-        "site": [str(HERE / "docs" / "site" / "build.py")],
-        "gpu": ["-m", "tests.gpu"],
-        "setup": ["-c", "print('The environment is ready: .venv')"],
-    }
-    if not arguments or arguments[0] not in commands:
+    if not arguments or arguments[0] not in COMMANDS:
         print(__doc__, USAGE, sep="\n")
         return 2
     if arguments[0] in ("test", "site", "gpu") and not (HERE / "tests").is_dir():
@@ -75,7 +75,7 @@ def main(arguments):
     except OSError as error:
         if what_is_wrong():  # else somebody prepared all, in a folder that cannot be written
             stop("to make .venv", str(error))
-    call = [PYTHON, *commands[arguments[0]], *arguments[1:]]
+    call = [PYTHON, *COMMANDS[arguments[0]], *arguments[1:]]
     return subprocess.call(call, cwd=HERE, env=clean_environment())
 
 

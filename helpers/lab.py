@@ -27,8 +27,13 @@ WORKSPACE = {  # the table of contents is open beside the notebook
         "left": {
             "collapsed": False,
             "visible": True,
-            "current": "table-of-contents",
-            "widgets": ["filebrowser", "running-sessions", "table-of-contents"],
+            "current": "@jupyterlab/toc:plugin",
+            "widgets": [
+                "filebrowser",
+                "running-sessions",
+                "dask-dashboard-launcher",
+                "@jupyterlab/toc:plugin",
+            ],
         },
         "right": {"collapsed": True, "visible": True, "widgets": []},
         "relativeSizes": [0.2, 0.8, 0],
