@@ -83,9 +83,13 @@ def note_progress(name, state=None):
         known[name] = entry
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, written = tempfile.mkstemp(dir=path.parent, prefix="progress-", suffix=".json")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(dict(sorted(known.items())), file, indent=1)
-        os.replace(written, path)  # all or nothing
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(dict(sorted(known.items())), file, indent=1)
+            os.replace(written, path)  # all or nothing
+        except BaseException:
+            os.unlink(written)
+            raise
     except (OSError, ValueError):  # ValueError: no folder could be named
         return False
     return True
