@@ -44,7 +44,9 @@ def axe() -> str:
 def faults(page) -> list[str]:
     """Return what axe-core calls serious or critical, with the places."""
     page.evaluate(axe())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")[
+        "violations"
+    ]
     return [
         f"{fault['id']}: {' '.join(map(str, node['target']))}"
         for fault in found

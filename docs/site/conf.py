@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 project = "Machine learning that scales out"
 author = "the authors of the course"
 copyright = "the authors of the course. Text and pictures: CC BY 4.0, code: BSD 3-Clause"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 language = "en"
 
 nb_execution_mode = "off"  # the stored outputs are the verified ones
@@ -32,6 +32,8 @@ html_css_files = ["course.css"]
 html_js_files = [("course.js", {"defer": "defer"})]
 html_show_sourcelink = False
 html_copy_source = False
+html_use_index = False  # apis.md is the index
+html_domain_indices = False
 html_show_search_summary = False  # it would fetch pages, which a browser forbids for file://
 html_last_updated_fmt = None
 html_permalinks_icon = "#"
