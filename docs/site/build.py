@@ -33,6 +33,8 @@ SKIP = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 FENCE = re.compile(r"```.*?```", re.DOTALL)
+# The theme draws its icons twice: with a font, which we keep, and with a script of 1.5 MB.
+ICONS = re.compile(r"<script[^>]*scripts/fontawesome\.js[^>]*></script>")
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?!https?:|#|mailto:)[^)\s]+)\)")
 LIBRARIES = set(
     "cudf cuml cupy cupyx dask dask_cuda dask_cudf dask_ml distributed helpers joblib numpy "
@@ -68,6 +70,9 @@ def main(arguments):
     options = ["-W", "--keep-going", "--quiet", "--jobs", "2", "-c", HERE]
     call = [sys.executable, "-m", "sphinx", *options, "-d", BUILD / "doctrees", source, html]
     status = subprocess.call([str(part) for part in call])
+    for page in html.rglob("*.html") if not status else []:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(ICONS.sub("", text), encoding="utf-8")
     print(f"The site is in {html / 'index.html'}" if not status else "The site was not built.")
     return status
 

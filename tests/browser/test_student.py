@@ -106,8 +106,9 @@ def run_all(tab):
     """Run all cells, and wait for the last one."""
     tab.get_by_role("menuitem", name="Run", exact=True).click()
     tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    waiting = "[...document.querySelectorAll('.jp-InputPrompt')].some((p) => p.innerText == '[*]:')"
-    tab.wait_for_function(waiting, timeout=30_000)
+    prompts = "[...document.querySelectorAll('.jp-InputPrompt')]"
+    waiting = f"{prompts}.some((prompt) => prompt.textContent.trim() == '[*]:')"
+    tab.wait_for_function(waiting, timeout=LONG)
     tab.wait_for_function(f"!({waiting})", timeout=LONG)
 
 

@@ -19,6 +19,7 @@ from tests.notebook_format import ROOT
 pytest.importorskip("myst_nb", reason=f"the extra site is missing: {HINT}")
 HEAVIEST = 1_500_000  # bytes of a page with all it loads
 LOOKS = [(1400, "light"), (1400, "dark"), (390, "light"), (390, "dark")]
+SAMPLE = ("index.html", "course/02_data_partitioning.html", "helpers.html")  # axe in the dark, too
 MEASURE = """() => {
   const small = [], unreadable = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -170,7 +171,7 @@ def test_the_walk(site, capsys):
                 problems += [f"horizontal scroll: {found['wider']} px"] * (found["wider"] > 0)
                 for key in ("small", "unreadable", "broken", "unnamed"):
                     problems += [f"{key}: {text}" for text in found[key]]
-                if (width, look) in (LOOKS[0], LOOKS[-1]):
+                if (width, look) == LOOKS[0] or (width, look) == LOOKS[-1] and name in SAMPLE:
                     problems += [f"axe: {text}" for text in faults(tab)]
                 wrong += [f"{name} at {width}, {look}: {problem}" for problem in problems]
                 files = [Path(unquote(urldefrag(url)[0][7:].partition("?")[0]))
