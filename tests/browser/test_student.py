@@ -108,8 +108,8 @@ def run_all(tab):
     tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     prompts = "[...document.querySelectorAll('.jp-InputPrompt')]"
     waiting = f"{prompts}.some((prompt) => prompt.textContent.trim() == '[*]:')"
-    tab.wait_for_function(waiting, timeout=LONG)
-    tab.wait_for_function(f"!({waiting})", timeout=LONG)
+    tab.wait_for_function(waiting, timeout=LONG, polling=300)
+    tab.wait_for_function(f"!({waiting})", timeout=LONG, polling=300)
 
 
 def plots(tab):
