@@ -54,7 +54,13 @@ def lab(tmp_path):
     port = f"--ServerApp.port={free_port()}"
     with log.open("w") as file:
         started = subprocess.Popen(
-            [*command(), "--no-browser", "--allow-root", port],
+            [
+                *command(),
+                "--no-browser",
+                "--allow-root",
+                "--LabApp.expose_app_in_browser=True",
+                port,
+            ],
             cwd=folder,
             env=environment,
             stdout=file,
@@ -106,9 +112,10 @@ def run_all(tab):
     """Run all cells, and wait for the last one."""
     tab.get_by_role("menuitem", name="Run", exact=True).click()
     tab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    prompts = "[...document.querySelectorAll('.jp-InputPrompt')]"
-    waiting = f"{prompts}.some((prompt) => prompt.textContent.trim() == '[*]:')"
-    tab.wait_for_function(waiting, timeout=LONG, polling=300)
+    # Asked of the notebook itself: JupyterLab draws only the cells that can be seen.
+    cells = "jupyterapp.shell.currentWidget.content.widgets"
+    waiting = f"{cells}.some((cell) => cell.model.executionState == 'running')"
+    tab.wait_for_function(waiting, timeout=LONG, polling=100)
     tab.wait_for_function(f"!({waiting})", timeout=LONG, polling=300)
 
 
