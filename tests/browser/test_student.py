@@ -51,16 +51,11 @@ def lab(tmp_path):
     environment = {**os.environ, "COURSE_DATA": str(data), "COURSE_BACKEND": "cpu"}
     environment["JUPYTER_CONFIG_DIR"] = str(tmp_path / "settings")
     log = tmp_path / "log.txt"
-    port = f"--ServerApp.port={free_port()}"
+    options = ["--no-browser", "--allow-root", f"--ServerApp.port={free_port()}"]
+    options += ["--LabApp.expose_app_in_browser=True"]  # for the question in run_all
     with log.open("w") as file:
         started = subprocess.Popen(
-            [
-                *command(),
-                "--no-browser",
-                "--allow-root",
-                "--LabApp.expose_app_in_browser=True",
-                port,
-            ],
+            [*command(), *options],
             cwd=folder,
             env=environment,
             stdout=file,
