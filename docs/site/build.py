@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "site"
 HELPERS = ("backend", "cluster", "data", "kmeans", "shards", "centers", "compare", "federated",
-           "machine", "plots")  # fmt: skip
+           "machine", "plots", "scaling", "certificates")  # fmt: skip
 INSTRUCTORS = ("grading", "classroom")
 AUTHORS = ("architecture",)  # for whoever changes the code: not on the site
 # What a word must not be part of: code, links and their targets, HTML, headings, pictures.
@@ -82,9 +82,10 @@ def lay_out(folder):
     shutil.copytree(ROOT / "images", folder / "images", dirs_exist_ok=True)
     words = glossary_words((HERE / "glossary.md").read_text(encoding="utf-8"))
     lessons = sorted((ROOT / "course").glob("[0-9]*.ipynb"))
+    more = sorted((ROOT / "course").glob("appendix*.ipynb"))
     docs = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in AUTHORS]
     pages = {f"docs/{path.name}": path for path in docs}
-    pages |= {path.relative_to(ROOT).as_posix(): path for path in lessons}
+    pages |= {path.relative_to(ROOT).as_posix(): path for path in [*lessons, *more]}
     pages |= {f"course/exercises/{path.name}": path.parent / "exercises" / path.name
               for path in lessons}  # fmt: skip
     known = {*pages, "glossary.md", "apis.md", "helpers.md"}
@@ -100,7 +101,7 @@ def lay_out(folder):
             texts[name] = nbformat.writes(notebook(path, name, known, words))
     index = (HERE / "index.md").read_text(encoding="utf-8")
     index = index.replace("LESSONS", lessons_table(lessons))
-    texts["index.md"] = index.replace("TOCTREES", toctrees(lessons, docs))
+    texts["index.md"] = index.replace("TOCTREES", toctrees(lessons, more, docs))
     for name, text in texts.items():
         write(folder / name, text)
     pictures = {folder / "images" / path.name for path in (ROOT / "images").iterdir()}
@@ -181,8 +182,10 @@ def notebook(path, name, known, words):
         if exercises and (found := re.search(r'check\("(\d\d\.\d+)"\)', cell.source)):
             cells.append(nbformat.v4.new_markdown_cell(hints(found[1])))
     if not exercises:
+        own = f"exercises/{path.name}"
+        links = f"[the exercises of this lesson]({own}) · " if path.name[0].isdigit() else ""
         links = (
-            f"**More**: [the exercises of this lesson](exercises/{path.name}) · [the plain lines "
+            f"**More**: {links}[the plain lines "
             "behind the helpers](../docs/without_helpers.md) · [CPU and GPU, name by name]"
             "(../docs/twins.md) · [glossary](../glossary.md)"
         )
@@ -229,11 +232,11 @@ def lessons_table(lessons):
     return "\n".join(rows)
 
 
-def toctrees(lessons, docs):
+def toctrees(lessons, more, docs):
     """Return the site's order: what previous and next mean, and what the sidebar shows."""
     reference = [path.stem for path in docs if path.stem not in INSTRUCTORS]
     parts = {
-        "Lessons": [f"course/{path.stem}" for path in lessons],
+        "Lessons": [f"course/{path.stem}" for path in [*lessons, *more]],
         "Exercises": [f"course/exercises/{path.stem}" for path in lessons],
         "Look up": ["glossary", "apis", *(f"docs/{stem}" for stem in reference), "helpers"],
         "Instructors": [f"docs/{stem}" for stem in INSTRUCTORS],
