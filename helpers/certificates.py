@@ -33,7 +33,7 @@ def make_certificates(folder, names=NAMES, days=DAYS):
     ----------
     folder : path-like
         Must not exist yet, or be empty: certificates are never overwritten.
-    names : sequence of str
+    names : iterable of str, or str
         One certificate and key for each. A name is a label for people to read; Dask does not
         compare it with the name of a host.
     days : int
@@ -60,7 +60,7 @@ def make_certificates(folder, names=NAMES, days=DAYS):
     >>> sorted(path.name for path in folder.glob("*.pem"))
     ['ca.pem', 'client.pem', 'scheduler.pem', 'worker.pem']
     """
-    _check(names, days)
+    names = _checked(names, days)
     folder = Path(folder).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CertificateError(
@@ -185,7 +185,8 @@ def _write(folder, name, key, certificate):
             file.write(content)
 
 
-def _check(names, days):
+def _checked(names, days):
+    """The names as a list, if they and the days are as they must be."""
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
         if not isinstance(name, str) or not NAME.fullmatch(name) or name == "ca":
@@ -196,6 +197,7 @@ def _check(names, days):
         raise ValueError(f"names must be at least one, each of them once, not {names!r}")
     if not isinstance(days, Integral) or isinstance(days, bool) or not 1 <= days <= MOST_DAYS:
         raise ValueError(f"days must be a whole number from 1 to {MOST_DAYS}, not {days!r}")
+    return names
 
 
 def main(arguments=None):

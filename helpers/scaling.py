@@ -33,6 +33,8 @@ def scheduler_seconds(n_workers, n_tasks=2_000, timeout=120):
 
     Raises
     ------
+    ValueError
+        If `n_workers` is below 1 or `n_tasks` below 10.
     RuntimeError
         If the scheduler did not start, or the workers did not join, within `timeout`.
     TimeoutError
@@ -43,6 +45,9 @@ def scheduler_seconds(n_workers, n_tasks=2_000, timeout=120):
     >>> 0 < scheduler_seconds(2, n_tasks=100) < 0.1
     True
     """
+    if n_workers < 1 or n_tasks < 10:
+        raise ValueError(f"n_workers={n_workers} must be 1 or more, n_tasks={n_tasks} 10 or more")
+
     from distributed import Client, wait
     from psutil import Process
 
@@ -87,7 +92,9 @@ def _process(what, target, timeout, *arguments):
     finally:
         here.close()
         process.terminate()
-        process.join()
+        process.join(5)
+        process.kill()  # one that did not end by itself
+        process.join(5)
 
 
 def _run(target, *arguments):

@@ -21,7 +21,7 @@ from helpers.kmeans import DistributedKMeans
 from helpers.scaling import scheduler_seconds
 
 FILE = Path(__file__).parents[2] / "course" / "appendix_scaling.json"
-SIMULATED = (1, 10, 100, 1000)
+SIMULATED = (1, 10, 100, 1000, 4000)
 REAL = (1, 2, 4, 8, 16)
 ROWS, COLUMNS, CLUSTERS = 1_000_000, 20, 8
 ROUNDS, FITS = 20, 2

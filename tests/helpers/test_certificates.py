@@ -130,6 +130,12 @@ def test_days_are_checked(tmp_path, days):
         make_certificates(tmp_path / "new", days=days)
 
 
+@pytest.mark.parametrize("names", ["worker", iter(["worker"])], ids=["a word", "an iterator"])
+def test_one_name_is_one_certificate(tmp_path, names):
+    folder = make_certificates(tmp_path / "new", names)
+    assert {path.name for path in folder.glob("*.pem")} == {"ca.pem", "worker.pem"}
+
+
 def test_a_missing_file_is_named(tmp_path):
     make_certificates(tmp_path / "tls", ["worker"])
     with pytest.raises(CertificateError, match="client.key"):

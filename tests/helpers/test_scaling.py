@@ -22,3 +22,9 @@ def test_a_start_that_takes_too_long_is_said():
     with pytest.raises(RuntimeError, match=r"scheduler did not start within 0\.01 s"):
         scheduler_seconds(2, timeout=0.01)
     assert len(children() - before) <= 1
+
+
+@pytest.mark.parametrize(("n_workers", "n_tasks"), [(0, 100), (-1, 100), (1, 9)])
+def test_without_workers_or_tasks_nothing_starts(n_workers, n_tasks):
+    with pytest.raises(ValueError, match="or more"):
+        scheduler_seconds(n_workers, n_tasks=n_tasks)
