@@ -1,10 +1,10 @@
 """Build the reading site: lay the pages out in build/site/source, then let Sphinx make them HTML.
 
-``python docs/site/build.py [FOLDER]`` writes to build/site/html, or to the folder. The lessons are
-shown with their stored outputs; nothing is executed. Pages are changed on the way in four places:
-a word of the glossary is linked where a page first uses it, a lesson leads to its exercises and to
-the page without helpers, an exercise has the hints that its check may give, and a link to a file
-that is not on the site becomes plain text.
+``python docs/site/build.py`` writes to build/site/html, anew each time: Sphinx warns only of what
+it reads. The lessons are shown with their stored outputs; nothing is executed. Pages are changed on
+the way in four places: a word of the glossary is linked where a page first uses it, a lesson leads
+to its exercises and to the page without helpers, an exercise has the hints that its check may give,
+and a link to a file that is not on the site becomes plain text.
 """
 
 import ast
@@ -58,15 +58,14 @@ def slug(title):
     return re.sub(r"\s+", "-", title.strip()).lower()
 
 
-def main(arguments):
+def main():
     """Lay out, build, say where it is; return Sphinx' exit status."""
     if not (ROOT / "course" / "exercises").is_dir():
         sys.exit("There is no course here: run this in the repository.")
-    html = Path(arguments[0]).resolve() if arguments else BUILD / "html"
-    source = BUILD / "source"
-    written = lay_out(source)
-    for path in {path for path in source.rglob("*") if path.is_file()} - written:
-        path.unlink()  # of a page that is gone
+    if BUILD.exists():
+        shutil.rmtree(BUILD)
+    source, html = BUILD / "source", BUILD / "html"
+    lay_out(source)
     options = ["-W", "--keep-going", "--quiet", "--jobs", "2", "-c", HERE]
     call = [sys.executable, "-m", "sphinx", *options, "-d", BUILD / "doctrees", source, html]
     status = subprocess.call([str(part) for part in call])
@@ -78,8 +77,8 @@ def main(arguments):
 
 
 def lay_out(folder):
-    """Write all pages that Sphinx shall read; return their paths."""
-    shutil.copytree(ROOT / "images", folder / "images", dirs_exist_ok=True)
+    """Write all pages that Sphinx shall read."""
+    shutil.copytree(ROOT / "images", folder / "images")
     words = glossary_words((HERE / "glossary.md").read_text(encoding="utf-8"))
     lessons = sorted((ROOT / "course").glob("[0-9]*.ipynb"))
     more = sorted((ROOT / "course").glob("appendix*.ipynb"))
@@ -103,15 +102,8 @@ def lay_out(folder):
     index = index.replace("LESSONS", lessons_table(lessons))
     texts["index.md"] = index.replace("TOCTREES", toctrees(lessons, more, docs))
     for name, text in texts.items():
-        write(folder / name, text)
-    pictures = {folder / "images" / path.name for path in (ROOT / "images").iterdir()}
-    return {folder / name for name in texts} | pictures
-
-
-def write(path, text):
-    """Write a text, and the folders above it; what is the same stays, for Sphinx to skip."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
@@ -331,4 +323,4 @@ def uses(source, names):
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
