@@ -41,7 +41,7 @@ WORKSPACE = {  # the table of contents is open beside the notebook
     }
 }
 STYLE = """
-:root { color-scheme: light dark; }
+:root { color-scheme: light dark; background: Canvas; color: CanvasText; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; }
@@ -50,7 +50,8 @@ td.n { white-space: nowrap; }
 .bar { letter-spacing: .1em; }
 @media (max-width: 640px) {
   thead { position: absolute; left: -99rem; }
-  tr, td { display: block; padding: .2rem 0; }
+  tr, th, td { display: block; padding: .2rem 0; }
+  td[data-head]::before { content: attr(data-head) ": "; }
 }
 """
 AGAIN = """
@@ -131,9 +132,10 @@ def start_page(root, base="/"):
         exercises = f'<a href="{base}course?open=exercises/{path.stem}" target="course-lab">'
         rows.append(
             f"<tr><th scope=row>{link}{escape(about.title)}</a></th><td>{escape(about.goals)}</td>"
-            f"<td class=n>{about.minutes} min</td>"
+            f"<td class=n data-head=reading>{about.minutes} min</td>"
             f'<td class=n>{exercises}exercises</a> <span class="bar" aria-hidden="true">{bar}'
-            f"</span><br>{words}</td><td class=n>{escape(done['last']) or 'not yet'}</td></tr>"
+            f"</span><br>{words}</td>"
+            f'<td class=n data-head="last visit">{escape(done["last"]) or "not yet"}</td></tr>'
         )
     heads = ("lesson", "what it is about", "reading", "your exercises", "last visit")
     head = "".join(f"<th scope=col>{name}</th>" for name in heads)

@@ -99,7 +99,7 @@ def lay_out(folder):
         else:
             texts[name] = nbformat.writes(notebook(path, name, known, words))
     index = (HERE / "index.md").read_text(encoding="utf-8")
-    index = index.replace("LESSONS", lessons_table(lessons))
+    index = index.replace("LESSONS", lessons_list(lessons))
     texts["index.md"] = index.replace("TOCTREES", toctrees(lessons, more, docs))
     for name, text in texts.items():
         path = folder / name
@@ -211,17 +211,17 @@ def sentence(node):
 # Pages that are made
 
 
-def lessons_table(lessons):
-    """Return the lessons, with what a reader can do afterwards and the minutes, as Markdown."""
+def lessons_list(lessons):
+    """Return the lessons, what each is about, its minutes and exercises, as Markdown."""
     from helpers.lab import lesson
 
-    rows = ["| lesson | you will | minutes | exercises |", "|---|---|---|---|"]
+    entries = []
     for path in lessons:
         about = lesson(path)
-        link = f"[{about.title}](course/{path.name})"
-        exercises = f"[{about.number}](course/exercises/{path.name})"
-        rows.append(f"| {link} | {about.goals} | {about.minutes} | {exercises} |")
-    return "\n".join(rows)
+        exercises = f"[{about.exercises} exercises](course/exercises/{path.name})"
+        text = f"{about.goals} {about.minutes} minutes, {exercises}."
+        entries.append(f"[{about.title}](course/{path.name})\n: {text}\n")
+    return "\n".join(entries)
 
 
 def toctrees(lessons, more, docs):

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 project = "Machine learning that scales out"
 author = "the authors of the course"
 copyright = "the authors of the course. Text and pictures: CC BY 4.0, code: BSD 3-Clause"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 language = "en"
 
 nb_execution_mode = "off"  # the stored outputs are the verified ones
@@ -21,6 +21,8 @@ myst_heading_anchors = 4
 myst_heading_slug_func = "build.slug"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
@@ -45,7 +47,7 @@ html_theme_options = {
     "use_source_button": False,
     "show_toc_level": 2,
     "show_navbar_depth": 1,
-    "home_page_in_toc": True,
+    "home_page_in_toc": False,
     "search_bar_text": "Search the course",
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",

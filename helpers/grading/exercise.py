@@ -87,7 +87,8 @@ class Result:
         missing = self.exercise.points - self.points
         if self.checks and missing:
             rows.append(["", "still to get", str(missing)])
-        parts = [f'<caption style="text-align:left"><b>{escape(self._headline())}</b></caption>']
+        style = "text-align:left;white-space:nowrap"
+        parts = [f'<caption style="{style}"><b>{escape(self._headline())}</b></caption>']
         parts += [_row("th scope=col", ["", "what must hold", "points"])] if rows else []
         parts += [_row("td", row) for row in rows]
         said = [f"<p><b>Hint:</b> {escape(hint)}</p>" for hint in self._hints()]

@@ -143,7 +143,9 @@ def test_a_student_learns_solves_and_leaves(lab):
         start = chrome.new_context(viewport={"width": 1400, "height": 900}).new_page()
         start.goto(address)
         assert start.get_by_role("row").count() == 11, "a head and ten lessons"
-        assert faults(start) == []
+        for look in ("dark", "light"):
+            start.emulate_media(color_scheme=look)
+            assert faults(start) == []
         assert "0 right" in start.get_by_role("row").filter(has_text="01 RAPIDS").inner_text()
 
         lesson = open_lesson(start, "01 RAPIDS")

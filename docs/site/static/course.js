@@ -1,6 +1,7 @@
 // The keyboard can scroll what scrolls sideways; what does not scroll is no stop for it.
 function framesThatScroll() {
-  document.querySelectorAll(".picture, .cell_output .output, pre").forEach((frame) => {
+  const frames = ".picture, .cell_output .output, .pst-scrollable-table-container, pre";
+  document.querySelectorAll(frames).forEach((frame) => {
     if (frame.scrollWidth > frame.clientWidth) frame.setAttribute("tabindex", "0");
     else frame.removeAttribute("tabindex");
   });
