@@ -7,7 +7,10 @@ import shutil
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-HINT = "apt install chromium, then: python3 run.py test --site tests/site tests/browser"
+HINT = (
+    "install Chromium or Chrome (Debian: apt install chromium), then run "
+    "python3 run.py test --site tests/site tests/browser"
+)
 # Marks two elements of each look: what stands in one colour, size and weight on the same ground.
 LOOKS = """() => {
   document.querySelectorAll("[data-look]").forEach((element) => delete element.dataset.look);

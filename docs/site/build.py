@@ -48,6 +48,11 @@ VARIABLES = {  # what a lesson's variables are
     "xdf": "xdf",
     "ml": "ml",
 }
+TITLES = {
+    "xp": "xp: NumPy or CuPy",
+    "xdf": "xdf: pandas or cuDF",
+    "ml": "ml: scikit-learn or cuML",
+}
 
 
 def slug(title):
@@ -280,9 +285,15 @@ def apis_page(lessons):
         "are NumPy, pandas and scikit-learn on a CPU, and CuPy, cuDF and cuML on a GPU.",
     ]
     for library, apis in libraries.items():
-        text += ["", f"## {library}", "", "| name | lessons |", "|---|---|"]
+        text += [
+            "",
+            f"## {BY_BACKEND.get(library, library)}",
+            "",
+            "| name | lessons |",
+            "|---|---|",
+        ]
         for api in apis:
-            links = [_place(name, title) for name, title in found[api].items()]
+            links = [_place(name, section) for name, section in found[api].items()]
             text.append(f"| `{api}` | {', '.join(links)} |")
     return "\n".join([*text, ""])
 

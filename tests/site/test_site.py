@@ -14,6 +14,7 @@ import nbformat
 import pytest
 
 from tests.browsing import HINT, browser, faults
+from tests.course.test_texts import TERMS
 from tests.notebook_format import ROOT
 
 pytest.importorskip("myst_nb", reason=f"the extra site is missing: {HINT}")
@@ -202,8 +203,10 @@ def walk(chrome, paths: list[Path], site: Path) -> tuple[list[str], dict[str, in
 def test_the_walk(site, chrome, capsys):
     """Each page at both widths, light and dark."""
     wrong, weights = walk(chrome, pages(site), site)
+    listed = "\n".join(f"{weights[name] / 1000:7.0f} kB  {name}" for name in weights)
+    (site.parent / "weights.txt").write_text(f"{listed}\n", encoding="utf-8")
     with capsys.disabled():
-        print("\n".join(["", *(f"{weights[name] / 1000:7.0f} kB  {name}" for name in weights)]))
+        print(f"\n{listed}")
     assert [f"{name}: {weight}" for name, weight in weights.items() if weight > HEAVIEST] == []
     assert wrong == [], "\n".join(wrong)
 
@@ -221,6 +224,21 @@ def test_the_walk_sees_faults(chrome, tmp_path):
     for fault in ("small: 9", "broken", "unnamed", "unreadable", "horizontal scroll", "not loaded",
                   "axe: image-alt", "axe: color-contrast", "no is not defined"):  # fmt: skip
         assert any(fault in text for text in wrong), (fault, wrong)
+
+
+def test_the_glossary_has_every_term_that_a_lesson_introduces(site):
+    page = (site / "glossary.html").read_text(encoding="utf-8")
+    anchors = {anchor.lower() for anchor in Links(page).anchors if anchor}
+    terms = {term: f"term-{term.lower().replace(' ', '-').rstrip('|')}" for term in TERMS}
+    assert [term for term, anchor in terms.items() if anchor not in anchors] == []
+    lesson = (site / "course" / "02_data_partitioning.html").read_text(encoding="utf-8")
+    assert Links(lesson).links.count("../glossary.html#term-shuffle") == 1, "at its first use"
+
+
+def test_the_index_leads_to_the_section(site):
+    page = (site / "apis.html").read_text(encoding="utf-8")
+    row = page.partition("dask.dataframe.read_parquet")[2].partition("</tr>")[0]
+    assert "course/02_data_partitioning.html#4.-parquet" in row
 
 
 def test_search_works_from_files(site, chrome):
