@@ -285,13 +285,8 @@ def apis_page(lessons):
         "are NumPy, pandas and scikit-learn on a CPU, and CuPy, cuDF and cuML on a GPU.",
     ]
     for library, apis in libraries.items():
-        text += [
-            "",
-            f"## {BY_BACKEND.get(library, library)}",
-            "",
-            "| name | lessons |",
-            "|---|---|",
-        ]
+        title = TITLES.get(library, library)
+        text += ["", f"## {title}", "", "| name | lessons |", "|---|---|"]
         for api in apis:
             links = [_place(name, section) for name, section in found[api].items()]
             text.append(f"| `{api}` | {', '.join(links)} |")
