@@ -49,7 +49,8 @@ def lab(tmp_path):
     for name in ("course", "helpers", "images"):
         shutil.copytree(ROOT / name, folder / name)
     environment = {**os.environ, "COURSE_DATA": str(data), "COURSE_BACKEND": "cpu"}
-    environment["JUPYTER_CONFIG_DIR"] = str(tmp_path / "settings")
+    for name in ("CONFIG", "RUNTIME"):
+        environment[f"JUPYTER_{name}_DIR"] = str(tmp_path / name.lower())
     log = tmp_path / "log.txt"
     options = ["--no-browser", "--allow-root", f"--ServerApp.port={free_port()}"]
     options += ["--LabApp.expose_app_in_browser=True"]  # for what is asked of it
