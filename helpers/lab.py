@@ -20,6 +20,7 @@ SETTINGS = {  # as in JupyterLab's settings editor, which can change each of the
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension:tracker": {"recordTiming": True},
     "@jupyterlab/toc-extension:registry": {"numberingH1": False},
+    "dask-labextension:plugin": {"hideClusterManager": True},  # the lessons start their clusters
 }
 WORKSPACE = {  # the table of contents is open beside the notebook
     "layout-restorer:data": {

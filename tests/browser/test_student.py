@@ -161,6 +161,19 @@ def plots(tab):
     return found
 
 
+def see_dashboard(tab):
+    """Start a cluster and open a chart of its dashboard, in three clicks."""
+    start = "from helpers.cluster import close_cluster, start_cluster\nstart_cluster(n_workers=1)"
+    run_cell(tab, 'check("01.2")', start)
+    tab.locator('[data-id="dask-dashboard-launcher"]').click()
+    tab.get_by_title("Auto-detect dashboard URL").click()
+    tab.get_by_text("Task Stream", exact=True).first.click(timeout=LONG)
+    drawn = tab.frame_locator('iframe[src*="individual-task-stream"]').locator(".bk-Figure")
+    drawn.first.wait_for(timeout=LONG)
+    tab.get_by_role("tab", name="01_rapids_basics.ipynb").click()
+    run_cell(tab, 'check("01.3")', "close_cluster()")
+
+
 def test_a_student_learns_solves_and_leaves(lab):
     address, data, server = lab
     with browser() as chrome:
@@ -192,6 +205,7 @@ def test_a_student_learns_solves_and_leaves(lab):
             shown = run_cell(exercises, asked).locator(".jp-OutputArea")
             for text in says:
                 shown.get_by_text(text).first.wait_for(timeout=LONG)
+        see_dashboard(exercises)
 
         start.reload()
         row = start.get_by_role("row").filter(has_text="01 RAPIDS").inner_text()
