@@ -80,7 +80,9 @@ def lab(tmp_path):
 
 # What is asked of JupyterLab itself: it draws cells late, and some only when they are seen.
 PANEL = "jupyterapp.shell.currentWidget"
+# JupyterLab may load itself once more: when a tab has the workspace already, the next gets another.
 READY = f"""name => {{
+  if (!globalThis.jupyterapp) return false;
   const panel = {PANEL}, kernel = panel?.sessionContext?.session?.kernel;
   return panel?.context?.path.endsWith(name) && panel.context.isReady && kernel?.status === "idle"
     && panel.content.widgets.length > 5 && !document.querySelector(".jp-Spinner");
@@ -110,7 +112,6 @@ def open_lesson(start, name, file):
         link.click(modifiers=["Control"])  # a tab of its own, so that both stay
     tab = opened.value
     tab.bring_to_front()  # a tab behind another one draws nothing
-    tab.wait_for_function("typeof jupyterapp == 'object'", polling=200)
     tab.wait_for_function(READY, arg=file, polling=200)
     return tab
 
