@@ -21,7 +21,7 @@ def of_process(folders=()):
     from pathlib import Path
 
     import dask
-    import dask.dataframe  # noqa: F401  (its settings come with it; so they are there before, too)
+    import dask.dataframe
     import dask_ml.datasets  # noqa: F401
     import joblib  # noqa: F401
     import sklearn
@@ -108,7 +108,7 @@ def of_scheduler(dask_scheduler, me):
         "plugins for nannies": sorted(map(str, dask_scheduler.nanny_plugins)),
         "extensions": sorted(extensions),
         "tasks": sorted(map(str, dask_scheduler.tasks)),
-        "clients": sorted(name for name in dask_scheduler.clients if name not in (me, "fire-and-forget")),
+        "clients": sorted(set(dask_scheduler.clients) - {me, "fire-and-forget"}),
         "published": sorted(map(str, extensions["publish"].datasets)),
         "variables": sorted(map(str, extensions["variables"].variables)),
         "queues": sorted(map(str, extensions["queues"].queues)),
