@@ -16,6 +16,8 @@ from tests.course.test_lessons import differences, execute
 from tests.hosts import state
 from tests.notebook_format import read
 
+WORKERS = 3  # as many as tests.hosts.network starts
+
 
 def sent() -> int:
     """Return the bytes that this host has sent over its network."""
@@ -27,6 +29,7 @@ def run(path: Path, address: str, folder: Path) -> dict:
     """Run, and compare outputs and the cluster's state."""
     result = {"lesson": path.stem, "error": "", "outputs": [], "state": []}
     with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(WORKERS, timeout=60)
         before = state.snapshot(client)
     start, bytes_before = time.monotonic(), sent()
     try:

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from helpers.certificates import make_certificates
+from helpers.certificates import make_certificates, security
 from tests.notebook_format import ROOT
 
 PRIVATE = "--net --mount --uts --ipc --pid --fork --kill-child --mount-proc".split()
@@ -45,7 +45,7 @@ class Host:
         self.disk = folder / ("disk" if alone else f"disk-of-{name}")
         for part in ("home", "tmp", "work", "data"):
             (self.disk / part).mkdir(parents=True, exist_ok=True)
-        seen = folder / "disk"  # where every host has its own disk
+        seen = folder / "disk"  # the same path on every host, and another disk
         seen.mkdir(exist_ok=True)
         inside = [*"ip netns exec".split(), name, *"unshare --uts --mount sh -c".split()]
         self.prefix = [] if alone else [*inside, ON_HOST, "sh", name, str(self.disk), str(seen)]
@@ -64,6 +64,8 @@ class Host:
 
 def connect(names: list[str]) -> None:
     """Make the hosts' network: a bridge, and a cable from each host to it."""
+    # `ip netns` keeps its names here; on a file system of our own they clash with nobody's.
+    subprocess.run("mount -t tmpfs tmpfs /run".split(), check=True, capture_output=True)
     ip("link set lo up")
     ip("link add bridge0 type bridge")
     ip("link set bridge0 up")
@@ -105,12 +107,16 @@ class Cluster:
         All on this machine, on 127.0.0.1, instead of on three hosts.
     own_data : bool
         The course's data are on each host's own disk, not in a folder that all share.
+    hosts : int
+        How many.
     """
 
-    def __init__(self, folder: Path, alone: bool = False, own_data: bool = False):
+    def __init__(self, folder: Path, alone: bool = False, own_data: bool = False, hosts: int = 3):
         self.folder, self.processes = folder, []
-        names = ["h1", "h2", "h3"]
-        addresses = ["127.0.0.1"] * 3 if alone else [f"10.77.0.{n}" for n in (1, 2, 3)]
+        names = [f"h{number}" for number in range(1, hosts + 1)]
+        addresses = [f"10.77.0.{number}" for number in range(1, hosts + 1)]
+        if alone:
+            addresses = ["127.0.0.1"] * hosts
         (folder / "shared").mkdir()
         self.certificates = make_certificates(folder / "tls")
         data = folder / ("disk" if own_data else "shared") / "data"
@@ -127,6 +133,7 @@ class Cluster:
         self.address = self._written(place)["address"]
         for host in self.hosts:
             self._dask("worker", host, self.address, "--name", host.name, "--nthreads", 1)
+        self.security = security(self.certificates)
 
     def tls(self, part: str) -> dict:
         """Return the variables by which Dask finds the certificates of a part."""
