@@ -334,7 +334,7 @@ def _check_arguments(n_workers, scheduler, security, timeout):
     if scheduler is not None:
         _host_and_port(scheduler)
         return
-    cores = os.cpucount() or 1
+    cores = os.cpu_count() or 1
     if n_workers > PER_CORE * cores:
         raise ValueError(
             f"n_workers={n_workers} are too many for {count(cores, 'CPU core')} here: ask for at "

@@ -14,17 +14,16 @@ SETTLE = 15  # seconds for what ends by itself: released tasks, a client that ha
 
 
 def of_process(folders=()):
-    """Return the settings of this process, and the files in its folders."""
+    """Return the settings of this process, and the files in its folders.
+
+    Of Dask's settings and loggers only what is not the default, as each import brings its own.
+    """
     import logging
     import os
     import sys
     from pathlib import Path
 
     import dask
-    import dask.dataframe
-    import dask_ml.datasets  # noqa: F401
-    import joblib  # noqa: F401
-    import sklearn
 
     def flat(config, prefix=""):
         for key, value in config.items():
@@ -34,21 +33,26 @@ def of_process(folders=()):
             else:
                 yield name, repr(value)
 
+    usual = {}
+    for defaults in dask.config.defaults:
+        usual |= dict(flat(defaults))
     loggers = {"root": logging.getLogger()} | {
         name: logger
         for name, logger in list(logging.root.manager.loggerDict.items())
         if isinstance(logger, logging.Logger) and name.startswith(("dask", "distributed"))
     }
+    set_up = {
+        name: (logger.level, logger.disabled, len(logger.handlers), len(logger.filters))
+        for name, logger in loggers.items()
+    }
     return {
         "process": os.getpid(),
         "folder": os.getcwd(),
         "logging switched off up to": logging.root.manager.disable,
-        "loggers": {
-            name: (logger.level, logger.disabled, len(logger.handlers), len(logger.filters))
-            for name, logger in loggers.items()
+        "loggers": {name: found for name, found in set_up.items() if any(found)},
+        "config": {
+            name: value for name, value in flat(dask.config.config) if usual.get(name) != value
         },
-        "config": dict(flat(dask.config.config)),
-        "scikit-learn's config": {key: repr(v) for key, v in sklearn.get_config().items()},
         "environment": dict(os.environ),
         "sys.path": list(sys.path),
         "modules from its folders": sorted(
@@ -108,14 +112,20 @@ def of_scheduler(dask_scheduler, me):
         "plugins for nannies": sorted(map(str, dask_scheduler.nanny_plugins)),
         "extensions": sorted(extensions),
         "tasks": sorted(map(str, dask_scheduler.tasks)),
-        "clients": sorted(set(dask_scheduler.clients) - {me, "fire-and-forget"}),
+        "clients": sorted(
+            client
+            for client in set(dask_scheduler.clients) - {me, "fire-and-forget"}
+            if not client.startswith("published-")  # Dask's own, and never removed
+        ),
         "published": sorted(map(str, extensions["publish"].datasets)),
         "variables": sorted(map(str, extensions["variables"].variables)),
         "queues": sorted(map(str, extensions["queues"].queues)),
         "events": sorted(map(str, extensions["events"]._events)),
         "semaphores": sorted(map(str, extensions["semaphores"].max_leases)),
         "subscribers": {
-            str(name): len(topic.subscribers) for name, topic in topics.items() if topic.subscribers
+            str(name): len(topic.subscribers)
+            for name, topic in topics.items()
+            if topic.subscribers and name not in ("print", "warn")  # every client's, for ever
         },
         "memory manager": (manager.running, sorted(map(repr, manager.policies))),
         "allowed failures": dask_scheduler.allowed_failures,
