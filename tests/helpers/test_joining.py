@@ -56,6 +56,7 @@ def plain():
         n_workers=1,
         processes=False,
         host="127.0.0.1",
+        protocol="tcp",
         dashboard_address=address,
         worker_dashboard_address=address,
     ) as cluster:

@@ -7,17 +7,22 @@ Its verified outputs must be the stored ones, and the cluster must be as it was 
 
 import argparse
 import json
+import os
 import queue
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 
+from tests.__main__ import SLOWNESS
 from tests.hosts.network import PRIVATE, why_not
 from tests.notebook_format import ROOT
 
 LESSONS = sorted(path.stem for path in (ROOT / "course").glob("[0-9][0-9]_*.ipynb"))
-START, LESSON = 120, 700  # seconds
+START, LESSON = 120, 700  # seconds, more on a slow machine
+NEEDS_SHARED = ("02", "07")  # what these lessons read, every worker must see
+BLIND = re.compile(r"ClusterError: .*disk/data/\S* is not there on worker h2 at tls.* worker h3 at")
 
 
 class Job:
@@ -70,12 +75,19 @@ def run(lessons: list[str], jobs: int = 1, options: Iterable[str] = ()) -> Itera
         for job in running:
             job.thread.start()
         for _ in lessons:
-            yield done.get(timeout=START + LESSON)
+            yield done.get(timeout=(START + LESSON) * float(os.environ.get(SLOWNESS, "1")))
     finally:
         while not todo.empty():
             todo.get_nowait()
         for job in running:
             job.close()
+
+
+def as_expected(result: dict, own_data: bool) -> bool:
+    """Return whether a lesson ended as it should; without a shared disk some say so and stop."""
+    if own_data and result["lesson"].startswith(NEEDS_SHARED):
+        return bool(BLIND.search(result["error"])) and not result["state"]
+    return not (result["error"] or result["outputs"] or result["state"])
 
 
 def told(result: dict) -> str:
@@ -107,7 +119,7 @@ def main() -> int:
     bad = 0
     for result in run(names, asked.jobs, options):
         print(told(result), flush=True)
-        bad += told(result).count("DIFFERENT") > 0
+        bad += not as_expected(result, asked.own_data)
     return 1 if bad else 0
 
 

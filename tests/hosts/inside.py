@@ -5,15 +5,17 @@ Started by `tests.hosts.__main__`, never by hand: it makes devices and mounts.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from tests.__main__ import SLOWNESS
 from tests.hosts.network import Cluster, limit
 from tests.notebook_format import ROOT
 
-LESSON = 600  # seconds
+LESSON = 600 * float(os.environ.get(SLOWNESS, "1"))  # seconds
 
 
 def run_lesson(cluster: Cluster, name: str) -> dict:

@@ -53,7 +53,11 @@ def of_process(folders=()):
         "config": {
             name: value for name, value in flat(dask.config.config) if usual.get(name) != value
         },
-        "environment": dict(os.environ),
+        "environment": {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("KMP_")  # set when scikit-learn is imported
+        },
         "sys.path": list(sys.path),
         "modules from its folders": sorted(
             name
