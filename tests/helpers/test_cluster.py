@@ -179,7 +179,7 @@ def test_the_time_limit_covers_the_start_and_nothing_is_left_running(
 
 
 def test_a_worker_that_does_not_answer_is_told(other_scheduler, monkeypatch):
-    monkeypatch.setattr(Client, "get_versions", lambda self: time.sleep(5))
+    monkeypatch.setattr(Client, "get_versions", lambda self, packages: time.sleep(5))
     with pytest.raises(ClusterError, match="did not answer within 2 s"):
         start_cluster("cpu", n_workers=1, scheduler=other_scheduler, timeout=2)
     assert helpers.cluster._open["client"] is None
@@ -216,7 +216,7 @@ def test_joining_over_tls():
         client = start_cluster("cpu", n_workers=1, scheduler=address, security=security)
         assert client.submit(sum, [1, 2]).result() == 3
         close_cluster()
-        with pytest.raises(ClusterError, match="security=distributed.Security"):
+        with pytest.raises(ClusterError, match="and no certificates are given"):
             start_cluster("cpu", n_workers=1, scheduler=address)
 
 
@@ -240,20 +240,6 @@ def test_no_worker_in_time(other_scheduler):
     with pytest.raises(ClusterError, match="1 of 3 workers came within 1 s"):
         start_cluster("cpu", n_workers=3, scheduler=other_scheduler, timeout=1)
     assert helpers.cluster._open["client"] is None
-
-
-def test_versions_that_differ_are_named(other_scheduler, monkeypatch):
-    real = Client.get_versions
-
-    def older(self, *args, **keywords):
-        versions = real(self, *args, **keywords)
-        for worker in versions["workers"].values():
-            worker["packages"]["numpy"] = "1.0"
-        return versions
-
-    monkeypatch.setattr(Client, "get_versions", older)
-    with pytest.raises(ClusterError, match="numpy .* here, 1.0 there"):
-        start_cluster("cpu", n_workers=1, scheduler=other_scheduler)
 
 
 @pytest.mark.parametrize("n_workers", [10**6, 8 * os.cpu_count() + 1])
