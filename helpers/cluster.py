@@ -223,7 +223,12 @@ def _set_up(undo):
 
 
 def _start(backend, n_workers, timeout):
+    import dask
+    from distributed import Security
+
     options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    if dask.config.get("distributed.comm.require-encryption"):  # by whoever set up this machine
+        options |= {"protocol": "tls", "security": Security.temporary()}
     if backend.is_gpu:
         from helpers.machine import count_gpus
 

@@ -229,7 +229,8 @@ def _diagnosis(address, security, error):
     if isinstance(error, (OSError, ssl.SSLError)):
         try:
             place = get_address_host_port(address)
-            theirs = ssl.get_server_certificate(place, timeout=DIAGNOSIS)
+            ask = ssl.get_server_certificate
+            theirs = within(monotonic() + DIAGNOSIS + 1, ask, place, timeout=DIAGNOSIS)
         except (OSError, ValueError):
             pass
     secure = address.startswith("tls://")

@@ -285,6 +285,16 @@ def test_the_dashboard_has_a_free_port_of_its_own_and_a_link_that_follows_dask(m
         assert "dashboard: /proxy/" in describe_cluster(client)
 
 
+def test_where_encryption_is_required_a_cluster_of_our_own_has_it():
+    import dask
+
+    with dask.config.set({"distributed.comm.require-encryption": True}):
+        client = start_cluster("cpu", n_workers=1)
+        assert client.scheduler.address.startswith("tls://127.0.0.1:")
+        assert client.submit(sum, [1, 2]).result() == 3
+        close_cluster()
+
+
 def test_the_link_leads_through_jupyterhub(monkeypatch):
     import dask
 
