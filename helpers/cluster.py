@@ -21,6 +21,7 @@ from time import monotonic
 from helpers.backend import get_backend
 
 PER_CORE = 8  # workers of one thread each; more would only take memory from each other
+WORKER_TTL = "30 s"  # a worker that was silent as long is started anew, within twice the time
 UNGUARDED = "COURSE_CLUSTER_UNGUARDED"  # names a file that a worker writes which starts a cluster
 
 _open = {"asked": None, "client": None, "cluster": None}
@@ -176,6 +177,10 @@ def _start(backend, n_workers, timeout):
     # A worker that dies is started anew. On a busy machine that takes longer than Dask's 15 s,
     # after which the cluster would give it up for good.
     dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})
+    # A worker that hangs keeps its connections, so only its silence tells. Dask looks every 5
+    # minutes for one that was silent as long, and until then a fit waits. Of 30 s a slow machine
+    # and a library that holds the interpreter's lock need a part.
+    dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL})
     # Dask 2026.7 reports every ordinary shuffle as a warning.
     logging.getLogger("distributed.shuffle._scheduler_plugin").setLevel(logging.ERROR)
     options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}

@@ -1,0 +1,339 @@
+"""Lose workers at random moments, and look how every work ends.
+
+``python -m tests.losses --runs 100 --seed 1 [--hosts] [--jobs 3] [--json FILE]`` plays that many
+losses. ``python -m tests.losses --page FILE ...`` writes docs/losses.md from such files. A run
+fails if it outlasts its limit, ends with other numbers or an unclear error, or leaves something
+behind: a process, half a file, a cluster without its workers.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, Queue
+
+import numpy as np
+import psutil
+
+from tests.losses import hosts, page
+
+LIMIT = 150  # seconds from a loss to the end of the work: twice worker-ttl, and the work again
+SAVED = ("KMeans fit, saved", "stream, saved")
+WORKS = (
+    "partition reading", "KMeans fit", "predict", "search, joblib", "search, dask-ml",
+    "Incremental", "own chain", "federated rounds", *SAVED,
+)  # fmt: skip
+# Losses of a worker; of the notebook (its works are the saved ones); of the scheduler.
+HERE = ("killed", "stopped", "paused")
+ON_HOSTS = ("killed", "stopped", "paused", "host killed", "link down", "link down and up")
+# What an error must say to be a clear one: what was lost, or how to go on.
+CLEAR = r"KilledWorker|QuorumError|ClusterError|connection to the scheduler"
+
+
+class Stuck(Exception):
+    """The notebook did not answer in time."""
+
+
+class Session:
+    """A notebook with its cluster, here or on hosts, and the numbers that are right."""
+
+    def __init__(self, place: hosts.Hosts | None, folder: Path):
+        self.place, self.folder, self.right = place, folder, {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the notebook's process."""
+        command = [sys.executable, "-m", "tests.losses.work", str(self.folder)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with open(self.folder / "notebook.log", "a") as log:
+            if self.place:
+                command.append(hosts.SCHEDULER)
+                self.notebook = self.place.on("h0", command, stderr=log, **pipes)
+            else:
+                pipes |= {"cwd": hosts.ROOT, "stderr": log, "start_new_session": True}
+                self.notebook = subprocess.Popen(command, **pipes)
+        self.answers: Queue = Queue()
+        threading.Thread(target=self._listen, args=(self.notebook,), daemon=True).start()
+        self.hear(240)
+
+    def _listen(self, notebook: subprocess.Popen) -> None:
+        answers = self.answers
+        for line in notebook.stdout:
+            answers.put(json.loads(line))
+        answers.put({"gone": True})
+
+    def hear(self, within: float) -> dict:
+        """Wait for the notebook's next answer."""
+        try:
+            return self.answers.get(timeout=max(within, 0.01))
+        except Empty:
+            raise Stuck(f"no answer within {within:.0f} s") from None
+
+    def ask(self, **request: object) -> None:
+        """Tell the notebook what to do."""
+        self.notebook.stdin.write(json.dumps(request) + "\n")
+        self.notebook.stdin.flush()
+
+    def workers(self) -> list[tuple[str, int]]:
+        """Heal the cluster; return address and process of each worker."""
+        if self.place:
+            self.place.heal()
+        self.ask(do="workers", within=150)
+        answer = self.hear(170)
+        if "workers" not in answer:
+            raise Stuck(f"the workers did not come back: {answer}")
+        return sorted(answer["workers"].items())
+
+    def learn(self, work: str) -> float:
+        """Do a work without a loss, once; return how many seconds it takes."""
+        if work not in self.right:
+            self.ask(do=work)
+            self.hear(60)
+            answer = self.hear(LIMIT)
+            assert "numbers" in answer, f"{work} without a loss: {answer}"
+            self.right[work] = answer
+            clean(self.folder)
+        return self.right[work]["seconds"]
+
+    def end(self) -> list[str]:
+        """Close; return what was left behind."""
+        mine = psutil.Process(self.notebook.pid).children(recursive=True) if self.alive() else []
+        with suppress(OSError):
+            self.notebook.stdin.close()
+        try:
+            self.notebook.wait(60)
+        except subprocess.TimeoutExpired:
+            self.notebook.kill()
+            self.notebook.wait(10)
+        return orphans(mine)
+
+    def alive(self) -> bool:
+        """Tell whether the notebook's process runs."""
+        return self.notebook.poll() is None
+
+
+def orphans(processes: list[psutil.Process], within: float = 30) -> list[str]:
+    """Names of the processes that go on although nobody needs them; end them."""
+    _, left = psutil.wait_procs(processes, timeout=within)
+    found = [f"process {process.pid} goes on" for process in left]
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    return found
+
+
+def clean(folder: Path) -> None:
+    """Forget saved states."""
+    for path in [*folder.glob("*.npy"), *folder.glob("*.skops"), *folder.glob("*.new*")]:
+        path.unlink()
+
+
+def half_written(folder: Path) -> list[str]:
+    """Saved states that cannot be read."""
+    found = []
+    for path in folder.glob("*.npy"):
+        try:
+            np.load(path)
+        except (ValueError, EOFError):
+            found.append(f"{path.name} is half a file")
+    for path in folder.glob("*.skops"):
+        import zipfile
+
+        if not zipfile.is_zipfile(path) or zipfile.ZipFile(path).testzip():
+            found.append(f"{path.name} is half a file")
+    return found
+
+
+def lose(session: Session, kind: str, victim: tuple[str, int], seconds: float) -> None:
+    """Do the harm; a passing one ends after `seconds`."""
+    address, pid = victim
+    name = session.place.named(address) if session.place else ""
+    if kind == "killed":
+        os.kill(pid, signal.SIGKILL)
+    elif kind in ("stopped", "paused"):
+        os.kill(pid, signal.SIGSTOP)
+        if kind == "paused":
+            time.sleep(seconds)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    elif kind == "host killed":
+        session.place.kill(name)
+    elif kind == "scheduler killed":
+        session.place.kill("h0")
+    elif kind == "notebook killed":
+        session.notebook.kill()
+    else:
+        session.place.link(name, up=False)
+        if kind == "link down and up":
+            time.sleep(seconds)
+            session.place.link(name, up=True)
+
+
+def compare(work: str, right: list[float], got: list[float]) -> str:
+    """Name the outcome by the numbers."""
+    if work == "federated rounds":
+        if got[0] == 0:
+            return "same" if got == right else "other numbers"
+        near = all(abs(a - b) < 0.1 for a, b in zip(got[1:], right[1:], strict=True))
+        return "without the lost site" if near else "other numbers"
+    from tests.losses.work import EXACT
+
+    exact = work in EXACT
+    same = got == right if exact else np.allclose(got, right, rtol=1e-5, atol=1e-6)
+    return "same" if same else "other numbers"
+
+
+def play(session: Session, work: str, kind: str, rng: random.Random) -> dict | None:
+    """One work with one loss; None if the work had ended before the loss."""
+    usual = session.learn(work)
+    victims = session.workers()
+    clean(session.folder)
+    mine = psutil.Process(session.notebook.pid).children(recursive=True)
+    delay, passing = rng.uniform(0, 0.9 * usual), rng.uniform(1, 6)
+    run = {"work": work, "kind": kind, "after": round(delay, 2)}
+    session.ask(do=work)
+    session.hear(60)
+    with suppress(Stuck):
+        session.hear(delay)
+        return None
+    start = time.monotonic()
+    lose(session, kind, rng.choice(victims), passing)
+    try:
+        if kind == "notebook killed":
+            session.notebook.wait(10)
+            left = orphans(mine) + half_written(session.folder)
+            session.begin()
+            session.workers()
+            session.ask(do=work)
+            session.hear(60)
+        else:
+            left = []
+        answer = session.hear(LIMIT - (time.monotonic() - start))
+    except Stuck as error:
+        return run | {"outcome": "stuck", "detail": str(error), "seconds": LIMIT}
+    run["seconds"] = round(time.monotonic() - start, 1)
+    left += half_written(session.folder)
+    if "numbers" in answer:
+        run["outcome"] = compare(work, session.right[work]["numbers"], answer["numbers"])
+        if run["outcome"] == "other numbers":
+            run["detail"] = f"{answer['numbers']} instead of {session.right[work]['numbers']}"
+    elif "error" in answer:
+        run["detail"] = answer["error"][:300]
+        run["outcome"] = "clear error" if re.search(CLEAR, answer["error"]) else "unclear error"
+    else:
+        run |= {"outcome": "unclear error", "detail": "the notebook's process ended"}
+    if left:
+        run |= {"outcome": "left something", "detail": "; ".join(left)}
+    return run
+
+
+def cases(n: int, rng: random.Random, on_hosts: bool, works: tuple) -> list[tuple[str, str]]:
+    """Pairs of work and kind: all of them in turn, in a random order."""
+    kinds = ON_HOSTS if on_hosts else HERE
+    pairs = [(work, kind) for work in works if work not in SAVED for kind in kinds]
+    pairs += [(work, "notebook killed") for work in works if work in SAVED]
+    if on_hosts:
+        pairs += [(work, "scheduler killed") for work in works if work not in SAVED]
+    chosen = []
+    while len(chosen) < n:
+        rng.shuffle(pairs)
+        chosen += pairs
+    return chosen[:n]
+
+
+def series(n: int, seed: int, on_hosts: bool, works: tuple = WORKS, kinds: str = "") -> list[dict]:
+    """Play n losses in one place, with a new notebook and cluster after each that went wrong."""
+    rng, runs, session, place = random.Random(seed), [], None, None
+    folder = Path(tempfile.mkdtemp(prefix="losses-"))
+    todo = [c for c in cases(20 * n, rng, on_hosts, works) if re.search(kinds, c[1])][:n]
+    try:
+        place = hosts.Hosts(folder, 3) if on_hosts else None
+        while todo:
+            work, kind = todo[-1]
+            try:
+                session = session or Session(place, folder)
+                run = play(session, work, kind, rng)
+            except Stuck as error:  # between the works: the last loss did more than it showed
+                run = {"work": work, "kind": kind, "outcome": "stuck", "detail": str(error)}
+                run |= {"seconds": LIMIT}
+            if run:
+                todo.pop()
+                runs.append(run | {"way": "hosts" if on_hosts else "one machine"})
+                print(f"{len(runs):3}/{n} {page.line(run)}", file=sys.stderr, flush=True)
+            if run and (run["outcome"] in page.BAD or kind == "scheduler killed"):
+                left = session.end() if session else []
+                if left and run["outcome"] not in page.BAD:
+                    run |= {"outcome": "left something", "detail": "; ".join(left)}
+                session = None
+        left = session.end() if session else []
+        if left:
+            runs[-1] |= {"outcome": "left something", "detail": "; ".join(left)}
+    finally:
+        if session and session.alive():
+            session.end()
+        if place:
+            place.close()
+        if not any(run["outcome"] in page.BAD for run in runs):
+            shutil.rmtree(folder, ignore_errors=True)
+    return runs
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play, or write the page; 1 if a run failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.losses", description=__doc__)
+    parser.add_argument("--runs", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hosts", action="store_true", help="on network namespaces (Linux, root)")
+    parser.add_argument("--jobs", type=int, default=1, help="clusters at a time")
+    parser.add_argument("--works", default="", help="only works that match this pattern")
+    parser.add_argument("--kinds", default="", help="only losses that match this pattern")
+    parser.add_argument("--json", type=Path, help="where to write the runs")
+    parser.add_argument("--page", type=Path, nargs="+", help="write docs/losses.md from these")
+    given = parser.parse_args(arguments)
+    if given.page:
+        page.write(given.page)
+        return 0
+    if given.hosts and (lacks := hosts.missing()):
+        parser.error(lacks)
+    if given.jobs > 1 or (given.hosts and hosts.INSIDE not in os.environ):
+        runs = _in_processes(given)
+    else:
+        works = tuple(work for work in WORKS if re.search(given.works, work))
+        runs = series(given.runs, given.seed, given.hosts, works, given.kinds)
+    if given.json:
+        facts = {"seed": given.seed, "jobs": given.jobs, "machine": page.machine(), "runs": runs}
+        given.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(page.table(runs)))
+    return int(any(run["outcome"] in page.BAD for run in runs))
+
+
+def _in_processes(given: argparse.Namespace) -> list[dict]:
+    """Share the runs out to processes of this command; on hosts, each in its own namespaces."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = []
+        for job in range(given.jobs):
+            own = given.runs // given.jobs + (job < given.runs % given.jobs)
+            path = Path(folder, f"{job}.json")
+            command = [sys.executable, "-m", "tests.losses", "--runs", str(own), "--json", str(path)]
+            command += ["--seed", str(1000 * given.seed + job), "--works", given.works]
+            command += ["--kinds", given.kinds]
+            if given.hosts:
+                command = hosts.enter([*command, "--hosts"])
+            started.append((path, subprocess.Popen(command, cwd=hosts.ROOT, stdout=subprocess.DEVNULL)))
+        for _, process in started:
+            process.wait()
+        return [run for path, _ in started for run in json.loads(path.read_text())["runs"]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The table of losses: what the harness measured, as text."""
+
+import json
+import os
+import platform
+import statistics
+from collections import Counter
+from pathlib import Path
+
+import dask
+import distributed
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "losses.md"
+BAD = ("stuck", "other numbers", "unclear error", "left something")
+TEXT = """# What is lost when something is lost
+
+Written by `python -m tests.losses --page`, from runs of `python -m tests.losses`. A work begins; at \
+a random moment something is lost; the work ends, and its numbers are compared with those of a run \
+without a loss. The sources of the figures are the files `tests/losses/*.json`.
+
+| the loss | what happens |
+|---|---|
+| killed | SIGKILL for one of three workers; its nanny starts a new one |
+| stopped | SIGSTOP for a worker, and nobody wakes it |
+| paused | SIGSTOP, and SIGCONT after 1 to 6 seconds |
+| host killed | SIGKILL for a worker and its nanny; a supervisor starts them again after the work |
+| link down | the cable of a worker's host is pulled, until after the work |
+| link down and up | pulled, and back after 1 to 6 seconds |
+| notebook killed | SIGKILL for the process that has the client; a new one goes on from the saved state |
+| scheduler killed | SIGKILL for the scheduler |
+
+"Same" means the same numbers: bit for bit where the order of sums is fixed, else to 5 digits. \
+"Without the lost site" is right for a federation: the round names who was lost, and goes on. A \
+clear error says what was lost. *Anything else would stand in the column "wrong"*. Seconds run from \
+the loss to the end of the work, as median and maximum.
+"""
+
+
+def machine() -> str:
+    """One line about what ran."""
+    return (
+        f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, "
+        f"dask {dask.__version__}, distributed {distributed.__version__}"
+    )
+
+
+def line(run: dict) -> str:
+    """One run in a line."""
+    text = f"{run['work']:18} {run['kind']:16} {run['seconds']:6} s  {run['outcome']}"
+    return f"{text}  {run['detail']}" if "detail" in run else text
+
+
+def table(runs: list[dict]) -> list[str]:
+    """Rows of Markdown: one for each way, work and kind of loss."""
+    rows = ["| way | work | lost | runs | same | without the lost site | clear error | wrong | s |"]
+    rows.append("|---|---|---|---|---|---|---|---|---|")
+    for key in sorted({(run["way"], run["work"], run["kind"]) for run in runs}):
+        own = [run for run in runs if (run["way"], run["work"], run["kind"]) == key]
+        counts = Counter(run["outcome"] for run in own)
+        seconds = [run["seconds"] for run in own]
+        cells = [*key, len(own), counts["same"], counts["without the lost site"]]
+        cells += [counts["clear error"], sum(counts[bad] for bad in BAD)]
+        cells.append(f"{statistics.median(seconds):.1f}, {max(seconds):.1f}")
+        rows.append("| " + " | ".join(str(cell or "") for cell in cells) + " |")
+    return rows
+
+
+def text(recorded: list[dict]) -> str:
+    """Make the whole page of what was recorded."""
+    parts = [TEXT]
+    for facts in recorded:
+        (way,) = {run["way"] for run in facts["runs"]}
+        parts.append(f"## {way.capitalize()}: {len(facts['runs'])} losses\n")
+        several = f", {facts['jobs']} clusters at a time" if facts["jobs"] > 1 else ""
+        parts.append(f"Seed {facts['seed']}{several}; {facts['machine']}; other programs ran, too.\n")
+        parts.append("\n".join(table(facts["runs"])) + "\n")
+        wrong = [line(run) for run in facts["runs"] if run["outcome"] in BAD]
+        if wrong:
+            parts.append("What was wrong:\n")
+            parts.append("\n".join(f"- {' '.join(text.split())}" for text in wrong) + "\n")
+        errors = Counter(run["detail"] for run in facts["runs"] if run["outcome"] == "clear error")
+        if errors:
+            parts.append("The clear errors:\n")
+            parts.append("\n".join(f"- {n} ×: {' '.join(e.split())}" for e, n in errors.items()))
+            parts[-1] += "\n"
+    return "\n".join(parts)
+
+
+def write(paths: list[Path]) -> None:
+    """Write docs/losses.md."""
+    PAGE.write_text(text([json.loads(path.read_text("utf-8")) for path in paths]), "utf-8")
