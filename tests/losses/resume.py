@@ -4,7 +4,6 @@ They are read from the lessons themselves, so what is tested is what is taught.
 """
 
 import ast
-import warnings
 from pathlib import Path
 
 import nbformat
@@ -13,14 +12,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def from_lesson(lesson: str, *names: str) -> dict:
-    """Run the imports, and the functions of these names, of a lesson; return what they define."""
+    """Run a lesson's imports and the definitions of these functions; return what they define."""
     (path,) = (ROOT / "course").glob(f"{lesson}_*.ipynb")
-    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
     space: dict = {}
-    for source in cells:
-        if any(f"def {name}(" in source for name in names):
-            tree = ast.parse(source)
-            keep = (ast.Import, ast.ImportFrom, ast.FunctionDef)
-            tree.body = [node for node in tree.body if isinstance(node, keep)]
-            exec(compile(tree, str(path), "exec"), space)  # noqa: S102
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type != "code" or cell.source.startswith("%"):
+            continue
+        for node in ast.parse(cell.source).body:
+            wanted = isinstance(node, ast.FunctionDef) and node.name in names
+            if wanted or isinstance(node, ast.Import | ast.ImportFrom):
+                exec(compile(ast.Module([node], []), str(path), "exec"), space)
     return space

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -162,9 +163,11 @@ def federated(client: Client, folder: Path) -> list[float]:
 
 def resumed_fit(client: Client, folder: Path) -> list[float]:
     """Fit with saved centres; the notebook may end at any moment."""
-    fit_on = from_lesson("04", "fit_on", "save")["fit_on"]
-    centers = fit_on(folder / "centers.npy", _rows().map_blocks(slowly, 0.05, dtype="float32"))
-    return centers[np.lexsort(centers.T)].ravel().tolist()
+    pieces = from_lesson("04", "pieces", "save", "write")["pieces"]
+    options = {"n_clusters": 8, "tol": 0, "random_state": 0, "client": client}
+    X = _rows().map_blocks(slowly, 0.05, dtype="float32")
+    *_, model = pieces(folder / "centers.npy", partial(DistributedKMeans, **options), X)
+    return model.cluster_centers_[np.lexsort(model.cluster_centers_.T)].ravel().tolist()
 
 
 def resumed_training(client: Client, folder: Path) -> list[float]:
