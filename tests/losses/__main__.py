@@ -77,6 +77,8 @@ class Session:
         try:
             return self.answers.get(timeout=max(within, 0.01))
         except Empty:
+            if self.alive():
+                self.notebook.send_signal(signal.SIGUSR1)  # its log gets what it is doing
             raise Stuck(f"no answer within {within:.0f} s") from None
 
     def ask(self, **request: object) -> None:
@@ -97,10 +99,12 @@ class Session:
     def learn(self, work: str) -> float:
         """Do a work without a loss, once; return how many seconds it takes."""
         if work not in self.right:
+            self.workers()
             self.ask(do=work)
             self.hear(60)
             answer = self.hear(LIMIT)
-            assert "numbers" in answer, f"{work} without a loss: {answer}"
+            if "numbers" not in answer:
+                raise Stuck(f"{work} without a loss: {answer}")
             self.right[work] = answer
             clean(self.folder)
         return self.right[work]["seconds"]
@@ -203,8 +207,9 @@ def play(session: Session, work: str, kind: str, rng: random.Random) -> dict | N
     run = {"work": work, "kind": kind, "after": round(delay, 2)}
     session.ask(do=work)
     session.hear(60)
-    with suppress(Stuck):
-        session.hear(delay)
+    time.sleep(delay)
+    if not session.answers.empty():
+        session.hear(1)
         return None
     start = time.monotonic()
     lose(session, kind, rng.choice(victims), passing)
@@ -251,14 +256,17 @@ def cases(n: int, rng: random.Random, on_hosts: bool, works: tuple) -> list[tupl
     return chosen[:n]
 
 
-def series(n: int, seed: int, on_hosts: bool, works: tuple = WORKS, kinds: str = "") -> list[dict]:
+def series(
+    n: int, seed: int, on_hosts: bool, works: tuple = WORKS, kinds: str = "", minutes: float = 600
+) -> list[dict]:
     """Play n losses in one place, with a new notebook and cluster after each that went wrong."""
     rng, runs, session, place = random.Random(seed), [], None, None
+    until = time.monotonic() + minutes * 60
     folder = Path(tempfile.mkdtemp(prefix="losses-"))
     todo = [c for c in cases(20 * n, rng, on_hosts, works) if re.search(kinds, c[1])][:n]
     try:
         place = hosts.Hosts(folder, 3) if on_hosts else None
-        while todo:
+        while todo and time.monotonic() < until:
             work, kind = todo[-1]
             try:
                 session = session or Session(place, folder)
@@ -295,6 +303,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hosts", action="store_true", help="on network namespaces (Linux, root)")
     parser.add_argument("--jobs", type=int, default=1, help="clusters at a time")
+    parser.add_argument("--minutes", type=float, default=600, help="begin no loss after these")
     parser.add_argument("--works", default="", help="only works that match this pattern")
     parser.add_argument("--kinds", default="", help="only losses that match this pattern")
     parser.add_argument("--json", type=Path, help="where to write the runs")
@@ -309,7 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
         runs = _in_processes(given)
     else:
         works = tuple(work for work in WORKS if re.search(given.works, work))
-        runs = series(given.runs, given.seed, given.hosts, works, given.kinds)
+        runs = series(given.runs, given.seed, given.hosts, works, given.kinds, given.minutes)
     if given.json:
         facts = {"seed": given.seed, "jobs": given.jobs, "machine": page.machine(), "runs": runs}
         given.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -324,12 +333,22 @@ def _in_processes(given: argparse.Namespace) -> list[dict]:
         for job in range(given.jobs):
             own = given.runs // given.jobs + (job < given.runs % given.jobs)
             path = Path(folder, f"{job}.json")
-            command = [sys.executable, "-m", "tests.losses", "--runs", str(own), "--json", str(path)]
+            command = [
+                sys.executable,
+                "-m",
+                "tests.losses",
+                "--runs",
+                str(own),
+                "--json",
+                str(path),
+            ]
             command += ["--seed", str(1000 * given.seed + job), "--works", given.works]
-            command += ["--kinds", given.kinds]
+            command += ["--kinds", given.kinds, "--minutes", str(given.minutes)]
             if given.hosts:
                 command = hosts.enter([*command, "--hosts"])
-            started.append((path, subprocess.Popen(command, cwd=hosts.ROOT, stdout=subprocess.DEVNULL)))
+            started.append(
+                (path, subprocess.Popen(command, cwd=hosts.ROOT, stdout=subprocess.DEVNULL))
+            )
         for _, process in started:
             process.wait()
         return [run for path, _ in started for run in json.loads(path.read_text())["runs"]]

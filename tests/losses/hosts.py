@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -61,7 +62,9 @@ class Hosts:
             _ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", "eth0")
             _ip("-n", name, "link", "set", "lo", "up")
             _ip("-n", name, "link", "set", "eth0", "up")
-        self.heal()
+        self.closed = threading.Event()
+        self.supervisor = threading.Thread(target=self._supervise, daemon=True)
+        self.supervisor.start()
 
     def on(self, name: str, command: list[str], **options: object) -> subprocess.Popen:
         """Start a command on a host."""
@@ -71,24 +74,30 @@ class Hosts:
             command, env=environment, cwd=ROOT, start_new_session=True, **options
         )
 
-    def heal(self) -> None:
-        """Be the supervisor: links up, and whatever has ended is started again."""
-        for name in self.names:
-            self.link(name, up=True)
-        dask = [sys.executable, "-m", "distributed.cli"]
+    def _commands(self) -> dict[str, list[str]]:
+        """What runs on which host."""
         wanted = {"h0": ["dask_scheduler", "--host", "10.77.0.1", "--no-dashboard"]}
         for number, name in enumerate(self.names, start=2):
-            scratch = self.folder / f"scratch-{name}"
-            wanted[name] = ["dask_worker", SCHEDULER, "--host", f"10.77.0.{number}", "--name", name]
-            wanted[name] += ["--nthreads", "1", "--memory-limit", "2GiB", "--no-dashboard"]
-            wanted[name] += ["--local-directory", str(scratch), "--death-timeout", "60"]
-        for name, (module, *arguments) in wanted.items():
-            old = self.processes.get(name)
-            if old is not None and old.poll() is None:
-                continue
-            with open(self.folder / f"{name}.log", "ab") as log:
-                command = [*dask[:2], f"{dask[2]}.{module}", *arguments]
-                self.processes[name] = self.on(name, command, stdout=log, stderr=log)
+            scratch = str(self.folder / f"scratch-{name}")
+            command = ["dask_worker", SCHEDULER, "--host", f"10.77.0.{number}", "--name", name]
+            command += ["--nthreads", "1", "--memory-limit", "2GiB", "--no-dashboard"]
+            wanted[name] = [*command, "--local-directory", scratch, "--death-timeout", "60"]
+        return wanted
+
+    def _supervise(self) -> None:
+        """Start again whatever has ended, as systemd or a container's restart policy would."""
+        while not self.closed.is_set():
+            for name, (module, *arguments) in self._commands().items():
+                if name not in self.processes or self.processes[name].poll() is not None:
+                    command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments]
+                    with open(self.folder / f"{name}.log", "ab") as log:
+                        self.processes[name] = self.on(name, command, stdout=log, stderr=log)
+            self.closed.wait(1)
+
+    def heal(self) -> None:
+        """Plug in all cables."""
+        for name in self.names:
+            self.link(name, up=True)
 
     def named(self, address: str) -> str:
         """Name of the host with a worker's address."""
@@ -106,6 +115,8 @@ class Hosts:
 
     def close(self) -> None:
         """End all; the namespaces go with the process that `enter` began."""
+        self.closed.set()
+        self.supervisor.join(10)
         for process in self.processes.values():
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)

@@ -15,25 +15,28 @@ PAGE = ROOT / "docs" / "losses.md"
 BAD = ("stuck", "other numbers", "unclear error", "left something")
 TEXT = """# What is lost when something is lost
 
-Written by `python -m tests.losses --page`, from runs of `python -m tests.losses`. A work begins; at \
-a random moment something is lost; the work ends, and its numbers are compared with those of a run \
-without a loss. The sources of the figures are the files `tests/losses/*.json`.
+Written by `python -m tests.losses --page FILE ...`, from what `python -m tests.losses --json FILE`
+recorded. A work begins. At a random moment something is lost. The work ends, and its numbers are
+compared with those of a run without a loss.
 
 | the loss | what happens |
 |---|---|
 | killed | SIGKILL for one of three workers; its nanny starts a new one |
 | stopped | SIGSTOP for a worker, and nobody wakes it |
 | paused | SIGSTOP, and SIGCONT after 1 to 6 seconds |
-| host killed | SIGKILL for a worker and its nanny; a supervisor starts them again after the work |
+| host killed | SIGKILL for a worker and its nanny; a supervisor starts them again |
 | link down | the cable of a worker's host is pulled, until after the work |
 | link down and up | pulled, and back after 1 to 6 seconds |
-| notebook killed | SIGKILL for the process that has the client; a new one goes on from the saved state |
+| notebook killed | SIGKILL for the process with the client; a new one goes on from what is saved |
 | scheduler killed | SIGKILL for the scheduler |
 
-"Same" means the same numbers: bit for bit where the order of sums is fixed, else to 5 digits. \
-"Without the lost site" is right for a federation: the round names who was lost, and goes on. A \
-clear error says what was lost. *Anything else would stand in the column "wrong"*. Seconds run from \
-the loss to the end of the work, as median and maximum.
+"Same" means the same numbers: bit for bit where the order of sums is fixed, else to 5 digits.
+"Without the lost site" is right for a federation: the round names who was lost, and goes on. A
+clear error says what was lost. Anything else stands in the column "wrong", with its reason below.
+Seconds run from the loss to the end of the work: median, maximum. For a notebook they include the
+start of the new one.
+
+The hosts are network namespaces of one machine, without TLS and with a common disk.
 """
 
 
@@ -73,7 +76,9 @@ def text(recorded: list[dict]) -> str:
         (way,) = {run["way"] for run in facts["runs"]}
         parts.append(f"## {way.capitalize()}: {len(facts['runs'])} losses\n")
         several = f", {facts['jobs']} clusters at a time" if facts["jobs"] > 1 else ""
-        parts.append(f"Seed {facts['seed']}{several}; {facts['machine']}; other programs ran, too.\n")
+        parts.append(
+            f"Seed {facts['seed']}{several}; {facts['machine']}; other programs ran, too.\n"
+        )
         parts.append("\n".join(table(facts["runs"])) + "\n")
         wrong = [line(run) for run in facts["runs"] if run["outcome"] in BAD]
         if wrong:

@@ -5,8 +5,10 @@ line of JSON each. A work takes some seconds, most of which its tasks sleep, as 
 a loss falls into its middle, also on a busy machine.
 """
 
+import faulthandler
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
-import dask
 import dask.array as da
 import dask.dataframe as dd
 import joblib
@@ -27,7 +28,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-from helpers.cluster import close_cluster, start_cluster
+from helpers.cluster import ClusterError, close_cluster, start_cluster
 from helpers.data import FLIGHTS, blobs, dtypes, write_months
 from helpers.federated import Federation
 from helpers.kmeans import DistributedKMeans
@@ -103,9 +104,8 @@ def shared_search(client: Client, folder: Path) -> list[float]:
     from dask_ml.model_selection import GridSearchCV as SharingSearch
 
     X, y = _labelled()
-    found = SharingSearch(Slow(random_state=0), {"alpha": np.logspace(-6, 0, 7)}, cv=3)
-    with dask.config.set(scheduler=client):
-        found.fit(X, y)
+    grid = {"alpha": np.logspace(-6, 0, 7)}
+    found = SharingSearch(Slow(random_state=0), grid, cv=3, scheduler=client).fit(X, y)
     return [found.best_index_, *found.cv_results_["mean_test_score"]]
 
 
@@ -223,16 +223,24 @@ def say(**facts: object) -> None:
 def main() -> None:
     """Start or join, then work until the harness closes the pipe."""
     folder, *scheduler = sys.argv[1:]
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it stands, for the log
     sys.stdout = sys.stderr
     start = monotonic()
-    client = start_cluster(
-        "cpu", WORKERS, scheduler[0] if scheduler else None, timeout=180
-    )
+    while True:  # a scheduler that was lost needs some seconds to be there again
+        try:
+            client = start_cluster("cpu", WORKERS, *scheduler, timeout=180)
+            break
+        except ClusterError:
+            if not scheduler or monotonic() > start + 90:
+                raise
     say(began=monotonic() - start)
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "workers":
-            say(workers=workers(client, monotonic() + request["within"]))
+            try:
+                say(workers=workers(client, monotonic() + request["within"]))
+            except RuntimeError as error:
+                say(error=str(error))
             continue
         say(working=request["do"])
         start = monotonic()
