@@ -1,0 +1,74 @@
+"""A dozen losses, and what the lessons say about them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.losses import hosts, page
+from tests.losses.__main__ import compare, half_written, main
+
+RECORDED = sorted(Path(__file__).parent.glob("*.json"))
+
+
+def test_nine_losses_end_well(tmp_path):
+    """Killed and paused workers and ended notebooks; a hung one takes a minute, see below."""
+    path = tmp_path / "runs.json"
+    kinds = "killed|paused"
+    assert main(["--runs", "9", "--seed", "7", "--kinds", kinds, "--json", str(path)]) == 0
+    runs = json.loads(path.read_text())["runs"]
+    assert len(runs) == 9
+    assert {run["outcome"] for run in runs} <= {"same", "without the lost site"}
+
+
+@pytest.mark.skipif(hosts.missing() is not None, reason=str(hosts.missing()))
+def test_three_losses_on_hosts_end_well(tmp_path):
+    path = tmp_path / "runs.json"
+    arguments = ["--hosts", "--runs", "3", "--seed", "7", "--kinds", "host killed|and up"]
+    assert main([*arguments, "--works", "reading|chain|fit$", "--json", str(path)]) == 0
+    assert {run["outcome"] for run in json.loads(path.read_text())["runs"]} == {"same"}
+
+
+def test_the_page_is_what_was_recorded():
+    """docs/losses.md is written by the harness, never by hand."""
+    recorded = [json.loads(path.read_text("utf-8")) for path in RECORDED]
+    assert page.PAGE.read_text("utf-8") == page.text(recorded)
+
+
+def test_hundred_losses_each_way():
+    for path in RECORDED:
+        runs = json.loads(path.read_text("utf-8"))["runs"]
+        assert len(runs) >= 100
+        assert not [run for run in runs if run["outcome"] in page.BAD]
+
+
+def test_wrong_numbers_are_noticed():
+    assert compare("own chain", [401.0, 1.0], [401.0, 1.0]) == "same"
+    assert compare("own chain", [401.0, 1.0], [501.0, 1.0]) == "other numbers"
+    assert compare("KMeans fit", [1.0, 2.0], [1.0, 2.0000001]) == "same"
+    assert compare("KMeans fit", [1.0, 2.0], [1.0, 2.1]) == "other numbers"
+    assert compare("federated rounds", [0.0, 0.8], [1.0, 0.79]) == "without the lost site"
+    assert compare("federated rounds", [0.0, 0.8], [1.0, 0.5]) == "other numbers"
+    assert compare("federated rounds", [0.0, 0.8], [0.0, 0.79]) == "other numbers"
+
+
+def test_half_a_file_is_noticed(tmp_path):
+    (tmp_path / "centers.npy").write_bytes(b"\x93NUMPY")
+    (tmp_path / "state.skops").write_bytes(b"PK")
+    assert len(half_written(tmp_path)) == 2
+
+
+def test_a_hung_worker_is_started_anew_within_a_minute():
+    """The limit that `start_cluster` sets reaches the scheduler."""
+    code = (
+        "from helpers.cluster import start_cluster, close_cluster\n"
+        "if __name__ == '__main__':\n"
+        "    client = start_cluster('cpu', 1)\n"
+        "    print(client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl))\n"
+        "    close_cluster()\n"
+    )
+    script = [sys.executable, "-c", code]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=120, cwd=hosts.ROOT)
+    assert done.stdout.strip() == "30", done.stderr
