@@ -164,7 +164,7 @@ def federated(client: Client, folder: Path) -> list[float]:
 def resumed_fit(client: Client, folder: Path) -> list[float]:
     """Fit with saved centres; the notebook may end at any moment."""
     pieces = from_lesson("04", "pieces", "save", "write")["pieces"]
-    options = {"n_clusters": 8, "tol": 0, "random_state": 0, "client": client}
+    options = {"n_clusters": 8, "tol": 1e-6, "random_state": 0, "client": client}
     X = _rows().map_blocks(slowly, 0.05, dtype="float32")
     *_, model = pieces(folder / "centers.npy", partial(DistributedKMeans, **options), X)
     return model.cluster_centers_[np.lexsort(model.cluster_centers_.T)].ravel().tolist()
