@@ -1,8 +1,8 @@
 """Lose workers at random moments, and look how every work ends.
 
 ``python -m tests.losses --runs 100 --seed 1 [--hosts] [--jobs 3] [--json FILE]`` plays that many
-losses. ``python -m tests.losses --page FILE ...`` writes docs/losses.md from such files. A run
-fails if it outlasts its limit, ends with other numbers or an unclear error, or leaves something
+losses. ``python -m tests.losses --page`` writes docs/losses.md from the files tests/losses/*.json,
+which such runs have recorded. A run fails if it outlasts its limit, ends with other numbers or an unclear error, or leaves something
 behind: a process, half a file, a cluster without its workers.
 """
 
@@ -307,10 +307,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--works", default="", help="only works that match this pattern")
     parser.add_argument("--kinds", default="", help="only losses that match this pattern")
     parser.add_argument("--json", type=Path, help="where to write the runs")
-    parser.add_argument("--page", type=Path, nargs="+", help="write docs/losses.md from these")
+    parser.add_argument("--page", action="store_true", help="write docs/losses.md, and no more")
     given = parser.parse_args(arguments)
     if given.page:
-        page.write(given.page)
+        page.write()
         return 0
     if given.hosts and (lacks := hosts.missing()):
         parser.error(lacks)

@@ -10,13 +10,13 @@ from pathlib import Path
 import dask
 import distributed
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "losses.md"
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parents[1] / "docs" / "losses.md"
 BAD = ("stuck", "other numbers", "unclear error", "left something")
 TEXT = """# What is lost when something is lost
 
-Written by `python -m tests.losses --page FILE ...`, from what `python -m tests.losses --json FILE`
-recorded. A work begins. At a random moment something is lost. The work ends, and its numbers are
+Written by `python -m tests.losses --page`, from what `python -m tests.losses --json FILE` has
+recorded in `tests/losses`. A work begins. At a random moment something is lost. The work ends, and its numbers are
 compared with those of a run without a loss.
 
 | the loss | what happens |
@@ -69,10 +69,10 @@ def table(runs: list[dict]) -> list[str]:
     return rows
 
 
-def text(recorded: list[dict]) -> str:
+def text(files: list[dict]) -> str:
     """Make the whole page of what was recorded."""
     parts = [TEXT]
-    for facts in recorded:
+    for facts in files:
         (way,) = {run["way"] for run in facts["runs"]}
         parts.append(f"## {way.capitalize()}: {len(facts['runs'])} losses\n")
         several = f", {facts['jobs']} clusters at a time" if facts["jobs"] > 1 else ""
@@ -92,6 +92,11 @@ def text(recorded: list[dict]) -> str:
     return "\n".join(parts)
 
 
-def write(paths: list[Path]) -> None:
+def recorded() -> list[dict]:
+    """What was recorded, in the order of the files' names."""
+    return [json.loads(path.read_text("utf-8")) for path in sorted(HERE.glob("*.json"))]
+
+
+def write() -> None:
     """Write docs/losses.md."""
-    PAGE.write_text(text([json.loads(path.read_text("utf-8")) for path in paths]), "utf-8")
+    PAGE.write_text(text(recorded()), "utf-8")
