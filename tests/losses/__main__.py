@@ -2,8 +2,8 @@
 
 ``python -m tests.losses --runs 100 --seed 1 [--hosts] [--jobs 3] [--json FILE]`` plays that many
 losses. ``python -m tests.losses --page`` writes docs/losses.md from the files tests/losses/*.json,
-which such runs have recorded. A run fails if it outlasts its limit, ends with other numbers or an unclear error, or leaves something
-behind: a process, half a file, a cluster without its workers.
+which such runs have recorded. A run fails if it outlasts its limit, ends with other numbers or an
+unclear error, or leaves something behind: a process, half a file, a cluster without its workers.
 """
 
 import argparse

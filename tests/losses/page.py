@@ -16,8 +16,8 @@ BAD = ("stuck", "other numbers", "unclear error", "left something")
 TEXT = """# What is lost when something is lost
 
 Written by `python -m tests.losses --page`, from what `python -m tests.losses --json FILE` has
-recorded in `tests/losses`. A work begins. At a random moment something is lost. The work ends, and its numbers are
-compared with those of a run without a loss.
+recorded in `tests/losses`. A work begins. At a random moment something is lost. The work ends, and
+its numbers are compared with those of a run without a loss.
 
 | the loss | what happens |
 |---|---|
