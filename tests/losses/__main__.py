@@ -211,7 +211,7 @@ def play(session: Session, work: str, kind: str, rng: random.Random) -> dict | N
     if not session.answers.empty():
         session.hear(1)
         return None
-    start = time.monotonic()
+    start = begun = time.monotonic()
     lose(session, kind, rng.choice(victims), passing)
     try:
         if kind == "notebook killed":
@@ -219,11 +219,12 @@ def play(session: Session, work: str, kind: str, rng: random.Random) -> dict | N
             left = orphans(mine) + half_written(session.folder)
             session.begin()
             session.workers()
+            begun = time.monotonic()  # a new notebook's start has limits of its own
             session.ask(do=work)
             session.hear(60)
         else:
             left = []
-        answer = session.hear(LIMIT - (time.monotonic() - start))
+        answer = session.hear(LIMIT - (time.monotonic() - begun))
     except Stuck as error:
         return run | {"outcome": "stuck", "detail": str(error), "seconds": LIMIT}
     run["seconds"] = round(time.monotonic() - start, 1)
