@@ -30,7 +30,7 @@ from tests.losses import hosts, page
 LIMIT = 150  # seconds from a loss to the end of the work: twice worker-ttl, and the work again
 SAVED = ("KMeans fit, saved", "stream, saved")
 WORKS = (
-    "partition reading", "KMeans fit", "predict", "search, joblib", "search, dask-ml",
+    "partition reading", "KMeans fit", "predict", "search, joblib", "search, plain tasks",
     "Incremental", "own chain", "federated rounds", *SAVED,
 )  # fmt: skip
 # Losses of a worker; of the notebook (its works are the saved ones); of the scheduler.
