@@ -138,7 +138,7 @@ def orphans(processes: list[psutil.Process], within: float = 30) -> list[str]:
 
 def clean(folder: Path) -> None:
     """Forget saved states."""
-    for path in [*folder.glob("*.npy"), *folder.glob("*.skops"), *folder.glob("*.new*")]:
+    for path in [*folder.glob("*.npy"), *folder.glob("*.skops"), *folder.glob("*.unfinished")]:
         path.unlink()
 
 
