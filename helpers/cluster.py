@@ -21,7 +21,13 @@ from time import monotonic
 from helpers.backend import get_backend
 
 PER_CORE = 8  # workers of one thread each; more would only take memory from each other
-WORKER_TTL = "30 s"  # a worker that was silent as long is started anew, within twice the time
+# A worker that dies is started anew. On a busy machine that takes longer than Dask's 15 s, after
+# which the cluster would give it up for good.
+DEPLOY = {"lost-worker-timeout": "5 minutes"}
+# A worker that hangs keeps its connections, so only its silence tells. Dask looks every 5 minutes
+# for one that was silent as long, and until then a fit waits. With 30 s it is started anew within
+# a minute; a slow machine and a library that holds the interpreter's lock need a part of that.
+SCHEDULER = {"worker-ttl": "30 s"}
 UNGUARDED = "COURSE_CLUSTER_UNGUARDED"  # names a file that a worker writes which starts a cluster
 
 _open = {"asked": None, "client": None, "cluster": None}
@@ -63,6 +69,11 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
         If the workers did not start, nothing listens at `scheduler`, its Python or package versions
         differ from those here, or fewer than `n_workers` workers came within `timeout`. Nothing
         that was started goes on running.
+
+    Notes
+    -----
+    A worker that dies is started anew at once, one that hangs within a minute: Dask's setting
+    ``distributed.scheduler.worker-ttl`` is 30 s here, unless you have set it.
 
     Examples
     --------
@@ -174,13 +185,8 @@ def _start(backend, n_workers, timeout):
     import distributed  # noqa: F401  (its settings are there only after it is imported)
 
     _link_through_jupyterhub(dask.config)
-    # A worker that dies is started anew. On a busy machine that takes longer than Dask's 15 s,
-    # after which the cluster would give it up for good.
-    dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"})
-    # A worker that hangs keeps its connections, so only its silence tells. Dask looks every 5
-    # minutes for one that was silent as long, and until then a fit waits. Of 30 s a slow machine
-    # and a library that holds the interpreter's lock need a part.
-    dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL})
+    # Defaults: what you have set yourself, in Dask's files or environment variables, stays.
+    dask.config.update_defaults({"distributed": {"deploy": DEPLOY, "scheduler": SCHEDULER}})
     # Dask 2026.7 reports every ordinary shuffle as a warning.
     logging.getLogger("distributed.shuffle._scheduler_plugin").setLevel(logging.ERROR)
     options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}

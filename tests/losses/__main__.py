@@ -1,9 +1,10 @@
 """Lose workers at random moments, and look how every work ends.
 
 ``python -m tests.losses --runs 100 --seed 1 [--hosts] [--jobs 3] [--json FILE]`` plays that many
-losses. ``python -m tests.losses --page`` writes docs/losses.md from the files tests/losses/*.json,
-which such runs have recorded. A run fails if it outlasts its limit, ends with other numbers or an
-unclear error, or leaves something behind: a process, half a file, a cluster without its workers.
+losses. With ``--minutes`` it stops early; the same command goes on with those that FILE lacks.
+``python -m tests.losses --page`` writes docs/losses.md from tests/losses/*.json, which such runs
+have recorded. A run fails if it outlasts its limit, ends with other numbers or an unclear error, or
+leaves something behind: a process, half a file, a cluster without its workers.
 """
 
 import argparse
@@ -26,13 +27,10 @@ import numpy as np
 import psutil
 
 from tests.losses import hosts, page
+from tests.losses.work import EXACT, WORKS
 
 LIMIT = 150  # seconds from a loss to the end of the work: twice worker-ttl, and the work again
 SAVED = ("KMeans fit, saved", "stream, saved")
-WORKS = (
-    "partition reading", "KMeans fit", "predict", "search, joblib", "search, plain tasks",
-    "Incremental", "own chain", "federated rounds", *SAVED,
-)  # fmt: skip
 # Losses of a worker; of the notebook (its works are the saved ones); of the scheduler.
 HERE = ("killed", "stopped", "paused")
 ON_HOSTS = ("killed", "stopped", "paused", "host killed", "link down", "link down and up")
@@ -64,7 +62,13 @@ class Session:
                 self.notebook = subprocess.Popen(command, **pipes)
         self.answers: Queue = Queue()
         threading.Thread(target=self._listen, args=(self.notebook,), daemon=True).start()
-        self.hear(240)
+        try:
+            if "began" not in self.hear(240):
+                log = (self.folder / "notebook.log").read_text(errors="replace")
+                raise Stuck(f"the notebook did not begin: {log[-300:]}")
+        except Stuck:
+            self.notebook.kill()
+            raise
 
     def _listen(self, notebook: subprocess.Popen) -> None:
         answers = self.answers
@@ -83,15 +87,18 @@ class Session:
 
     def ask(self, **request: object) -> None:
         """Tell the notebook what to do."""
-        self.notebook.stdin.write(json.dumps(request) + "\n")
-        self.notebook.stdin.flush()
+        try:
+            self.notebook.stdin.write(json.dumps(request) + "\n")
+            self.notebook.stdin.flush()
+        except OSError:
+            raise Stuck("the notebook's process has ended") from None
 
     def workers(self) -> list[tuple[str, int]]:
         """Heal the cluster; return address and process of each worker."""
         if self.place:
             self.place.heal()
-        self.ask(do="workers", within=150)
-        answer = self.hear(170)
+        self.ask(do="workers", within=LIMIT)
+        answer = self.hear(LIMIT + 20)
         if "workers" not in answer:
             raise Stuck(f"the workers did not come back: {answer}")
         return sorted(answer["workers"].items())
@@ -190,10 +197,7 @@ def compare(work: str, right: list[float], got: list[float]) -> str:
             return "same" if got == right else "other numbers"
         near = all(abs(a - b) < 0.1 for a, b in zip(got[1:], right[1:], strict=True))
         return "without the lost site" if near else "other numbers"
-    from tests.losses.work import EXACT
-
-    exact = work in EXACT
-    same = got == right if exact else np.allclose(got, right, rtol=1e-5, atol=1e-6)
+    same = got == right if work in EXACT else np.allclose(got, right, rtol=1e-5, atol=1e-6)
     return "same" if same else "other numbers"
 
 
@@ -243,49 +247,57 @@ def play(session: Session, work: str, kind: str, rng: random.Random) -> dict | N
     return run
 
 
-def cases(n: int, rng: random.Random, on_hosts: bool, works: tuple) -> list[tuple[str, str]]:
-    """Pairs of work and kind: all of them in turn, in a random order."""
-    kinds = ON_HOSTS if on_hosts else HERE
-    pairs = [(work, kind) for work in works if work not in SAVED for kind in kinds]
-    pairs += [(work, "notebook killed") for work in works if work in SAVED]
-    if on_hosts:
-        pairs += [(work, "scheduler killed") for work in works if work not in SAVED]
-    chosen = []
-    while len(chosen) < n:
-        rng.shuffle(pairs)
-        chosen += pairs
-    return chosen[:n]
+def after(session: Session, run: dict) -> None:
+    """See that a work without a fault has left the cluster as it was."""
+    if run["outcome"] in page.BAD or run["kind"] == "scheduler killed":
+        return
+    try:
+        session.workers()
+    except Stuck as error:
+        run |= {"outcome": "left something", "detail": str(error)}
 
 
-def series(
-    n: int, seed: int, on_hosts: bool, works: tuple = WORKS, kinds: str = "", minutes: float = 600
-) -> list[dict]:
-    """Play n losses in one place, with a new notebook and cluster after each that went wrong."""
-    rng, runs, session, place = random.Random(seed), [], None, None
+def cases(given: argparse.Namespace) -> list[list]:
+    """Work, kind of loss and seed of each run: all pairs in turn, in a random order."""
+    kinds = ON_HOSTS if given.hosts else HERE
+    pairs = [(work, kind) for work in WORKS if work not in SAVED for kind in kinds]
+    pairs += [(work, "notebook killed") for work in SAVED]
+    if given.hosts:
+        pairs += [(work, "scheduler killed") for work in WORKS if work not in SAVED]
+    pairs = [p for p in pairs if re.search(given.works, p[0]) and re.search(given.kinds, p[1])]
+    rng, chosen = random.Random(given.seed), []
+    while len(chosen) < given.runs:
+        chosen += rng.sample(pairs, len(pairs))
+    return [[*pair, 1000 * given.seed + n] for n, pair in enumerate(chosen[: given.runs])]
+
+
+def series(todo: list[list], on_hosts: bool, minutes: float) -> list[dict]:
+    """Play these losses in one place; after one that went wrong with a new notebook."""
+    runs, session, place = [], None, None
     until = time.monotonic() + minutes * 60
     folder = Path(tempfile.mkdtemp(prefix="losses-"))
-    todo = [c for c in cases(20 * n, rng, on_hosts, works) if re.search(kinds, c[1])][:n]
     try:
         place = hosts.Hosts(folder, 3) if on_hosts else None
-        while todo and time.monotonic() < until:
-            work, kind = todo[-1]
-            try:
-                session = session or Session(place, folder)
-                run = play(session, work, kind, rng)
-            except Stuck as error:  # between the works: the last loss did more than it showed
-                run = {"work": work, "kind": kind, "outcome": "stuck", "detail": str(error)}
-                run |= {"seconds": LIMIT}
-            if run:
-                todo.pop()
-                runs.append(run | {"way": "hosts" if on_hosts else "one machine"})
-                print(f"{len(runs):3}/{n} {page.line(run)}", file=sys.stderr, flush=True)
-            if run and (run["outcome"] in page.BAD or kind == "scheduler killed"):
-                left = session.end() if session else []
-                if left and run["outcome"] not in page.BAD:
+        for work, kind, seed in todo:
+            if time.monotonic() > until:
+                break
+            rng, run = random.Random(seed), None
+            while run is None:
+                try:
+                    session = session or Session(place, folder)
+                    run = play(session, work, kind, rng)
+                except Stuck as error:  # before the loss
+                    run = {"work": work, "kind": kind, "seconds": LIMIT, "outcome": "stuck"}
+                    run |= {"detail": f"before the loss: {error}"}
+            if session:
+                after(session, run)
+            if session and (run["outcome"] in page.BAD or kind == "scheduler killed"):
+                if (left := session.end()) and run["outcome"] not in page.BAD:
                     run |= {"outcome": "left something", "detail": "; ".join(left)}
                 session = None
-        left = session.end() if session else []
-        if left:
+            runs.append(run | {"seed": seed, "way": "hosts" if on_hosts else "one machine"})
+            print(f"{len(runs):3}/{len(todo)} {page.line(run)}", file=sys.stderr, flush=True)
+        if session and (left := session.end()):
             runs[-1] |= {"outcome": "left something", "detail": "; ".join(left)}
     finally:
         if session and session.alive():
@@ -307,7 +319,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=600, help="begin no loss after these")
     parser.add_argument("--works", default="", help="only works that match this pattern")
     parser.add_argument("--kinds", default="", help="only losses that match this pattern")
-    parser.add_argument("--json", type=Path, help="where to write the runs")
+    parser.add_argument("--json", type=Path, help="where the runs are recorded")
+    parser.add_argument("--these", help=argparse.SUPPRESS)  # what one of several processes plays
     parser.add_argument("--page", action="store_true", help="write docs/losses.md, and no more")
     given = parser.parse_args(arguments)
     if given.page:
@@ -315,44 +328,41 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if given.hosts and (lacks := hosts.missing()):
         parser.error(lacks)
+    facts = {"seed": given.seed, "jobs": given.jobs, "machine": page.machine(), "runs": []}
+    if given.json and given.json.exists():
+        facts = json.loads(given.json.read_text(encoding="utf-8"))
+    done = {run["seed"] for run in facts["runs"]}
+    todo = [case for case in cases(given) if case[2] not in done]
     if given.jobs > 1 or (given.hosts and hosts.INSIDE not in os.environ):
-        runs = _in_processes(given)
+        runs = _in_processes(todo, given)
     else:
-        works = tuple(work for work in WORKS if re.search(given.works, work))
-        runs = series(given.runs, given.seed, given.hosts, works, given.kinds, given.minutes)
+        todo = json.loads(given.these) if given.these else todo
+        runs = series(todo, given.hosts, given.minutes)
+    facts["runs"] = sorted(facts["runs"] + runs, key=lambda run: run["seed"])
     if given.json:
-        facts = {"seed": given.seed, "jobs": given.jobs, "machine": page.machine(), "runs": runs}
         given.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(page.table(runs)))
+    print("\n".join(page.table(facts["runs"], "way", "work", "kind")))
     return int(any(run["outcome"] in page.BAD for run in runs))
 
 
-def _in_processes(given: argparse.Namespace) -> list[dict]:
+def _in_processes(todo: list[list], given: argparse.Namespace) -> list[dict]:
     """Share the runs out to processes of this command; on hosts, each in its own namespaces."""
+    started = []
     with tempfile.TemporaryDirectory() as folder:
-        started = []
         for job in range(given.jobs):
-            own = given.runs // given.jobs + (job < given.runs % given.jobs)
             path = Path(folder, f"{job}.json")
-            command = [
-                sys.executable,
-                "-m",
-                "tests.losses",
-                "--runs",
-                str(own),
-                "--json",
-                str(path),
-            ]
-            command += ["--seed", str(1000 * given.seed + job), "--works", given.works]
-            command += ["--kinds", given.kinds, "--minutes", str(given.minutes)]
+            own = ["--these", json.dumps(todo[job :: given.jobs]), "--json", str(path)]
+            command = [sys.executable, "-m", "tests.losses", *own, "--minutes", str(given.minutes)]
             if given.hosts:
                 command = hosts.enter([*command, "--hosts"])
-            started.append(
-                (path, subprocess.Popen(command, cwd=hosts.ROOT, stdout=subprocess.DEVNULL))
-            )
+            process = subprocess.Popen(command, cwd=hosts.ROOT, stdout=subprocess.DEVNULL)
+            started.append((path, process))
         for _, process in started:
             process.wait()
-        return [run for path, _ in started for run in json.loads(path.read_text())["runs"]]
+        found = [json.loads(path.read_text("utf-8")) for path, _ in started if path.exists()]
+    if len(found) < len(started):
+        print("a process of the harness ended without a result", file=sys.stderr)
+    return [run for facts in found for run in facts["runs"]]
 
 
 if __name__ == "__main__":

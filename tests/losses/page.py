@@ -12,6 +12,7 @@ import distributed
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "losses.md"
+GOOD = ("same", "without the lost site", "clear error")
 BAD = ("stuck", "other numbers", "unclear error", "left something")
 TEXT = """# What is lost when something is lost
 
@@ -54,16 +55,19 @@ def line(run: dict) -> str:
     return f"{text}  {run['detail']}" if "detail" in run else text
 
 
-def table(runs: list[dict]) -> list[str]:
-    """Rows of Markdown: one for each way, work and kind of loss."""
-    rows = ["| way | work | lost | runs | same | without the lost site | clear error | wrong | s |"]
-    rows.append("|---|---|---|---|---|---|---|---|---|")
-    for key in sorted({(run["way"], run["work"], run["kind"]) for run in runs}):
-        own = [run for run in runs if (run["way"], run["work"], run["kind"]) == key]
+def table(runs: list[dict], *by: str) -> list[str]:
+    """Rows of Markdown: one for each combination of what `by` names."""
+    names = {"way": "way", "work": "work", "kind": "lost"}
+    heads = [*(names[key] for key in by), "runs", *GOOD, "wrong", "s"]
+    rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    groups: dict = {}
+    for run in runs:
+        groups.setdefault(tuple(run[key] for key in by), []).append(run)
+    for key, own in sorted(groups.items()):
         counts = Counter(run["outcome"] for run in own)
         seconds = [run["seconds"] for run in own]
-        cells = [*key, len(own), counts["same"], counts["without the lost site"]]
-        cells += [counts["clear error"], sum(counts[bad] for bad in BAD)]
+        cells = [*key, len(own), *(counts[good] for good in GOOD)]
+        cells += [sum(counts[bad] for bad in BAD)]
         cells.append(f"{statistics.median(seconds):.1f}, {max(seconds):.1f}")
         rows.append("| " + " | ".join(str(cell or "") for cell in cells) + " |")
     return rows
@@ -71,7 +75,8 @@ def table(runs: list[dict]) -> list[str]:
 
 def text(files: list[dict]) -> str:
     """Make the whole page of what was recorded."""
-    parts = [TEXT]
+    runs = [run for facts in files for run in facts["runs"]]
+    parts = [TEXT, "\n".join(table(runs, "way", "kind")) + "\n"]
     for facts in files:
         (way,) = {run["way"] for run in facts["runs"]}
         parts.append(f"## {way.capitalize()}: {len(facts['runs'])} losses\n")
@@ -79,16 +84,19 @@ def text(files: list[dict]) -> str:
         parts.append(
             f"Seed {facts['seed']}{several}; {facts['machine']}; other programs ran, too.\n"
         )
-        parts.append("\n".join(table(facts["runs"])) + "\n")
+        parts.append("\n".join(table(facts["runs"], "work", "kind")) + "\n")
         wrong = [line(run) for run in facts["runs"] if run["outcome"] in BAD]
         if wrong:
             parts.append("What was wrong:\n")
             parts.append("\n".join(f"- {' '.join(text.split())}" for text in wrong) + "\n")
-        errors = Counter(run["detail"] for run in facts["runs"] if run["outcome"] == "clear error")
+        errors = Counter(
+            f"{run['work']}, {run['kind']}: {' '.join(run['detail'].split())}"
+            for run in facts["runs"]
+            if run["outcome"] == "clear error"
+        )
         if errors:
             parts.append("The clear errors:\n")
-            parts.append("\n".join(f"- {n} ×: {' '.join(e.split())}" for e, n in errors.items()))
-            parts[-1] += "\n"
+            parts.append("\n".join(f"- {n} × {error}" for error, n in errors.items()) + "\n")
     return "\n".join(parts)
 
 

@@ -1,6 +1,6 @@
-"""The functions of lesson 07 that go on where an ended notebook stopped.
+"""The functions of lessons 04 and 07 that go on where an ended notebook stopped.
 
-They are read from the lesson itself, so what is tested is what is taught.
+They are read from the lessons themselves, so what is tested is what is taught.
 """
 
 import ast

@@ -1,6 +1,7 @@
 """A dozen losses, and what the lessons say about them."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -55,8 +56,9 @@ def test_half_a_file_is_noticed(tmp_path):
     assert len(half_written(tmp_path)) == 2
 
 
-def test_a_hung_worker_is_started_anew_within_a_minute():
-    """The limit that `start_cluster` sets reaches the scheduler."""
+@pytest.mark.parametrize("own, seconds", [(None, "30"), ("7s", "7")])
+def test_a_hung_worker_is_started_anew_within_a_minute(own, seconds):
+    """The limit that `start_cluster` sets reaches the scheduler, unless the user has one."""
     code = (
         "from helpers.cluster import start_cluster, close_cluster\n"
         "if __name__ == '__main__':\n"
@@ -64,6 +66,7 @@ def test_a_hung_worker_is_started_anew_within_a_minute():
         "    print(client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl))\n"
         "    close_cluster()\n"
     )
-    script = [sys.executable, "-c", code]
-    done = subprocess.run(script, capture_output=True, text=True, timeout=120, cwd=hosts.ROOT)
-    assert done.stdout.strip() == "30", done.stderr
+    environment = os.environ | ({"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": own} if own else {})
+    options = {"capture_output": True, "text": True, "timeout": 120, "cwd": hosts.ROOT}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, **options)
+    assert done.stdout.strip() == seconds, done.stderr

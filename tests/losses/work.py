@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -172,18 +173,11 @@ def federated(client: Client, folder: Path) -> list[float]:
 
 def resumed_fit(client: Client, folder: Path) -> list[float]:
     """Fit two iterations at a time, with saved centres; the notebook may end at any moment."""
-    path, model = folder / "centers.npy", None
-    X = _rows().map_blocks(slowly, 0.05, dtype="float32")
-    init = np.load(path) if path.exists() else "k-means||"
-    while model is None or model.n_iter_ == 2:
-        options = {"n_clusters": 8, "tol": 1e-6, "random_state": 0, "client": client}
-        model = DistributedKMeans(init=init, max_iter=2, **options).fit(X)
-        init = model.cluster_centers_
-        unfinished = path.with_name(path.name + ".unfinished")
-        with open(unfinished, "wb") as file:
-            np.save(file, init)
-        unfinished.replace(path)
-    return init[np.lexsort(init.T)].ravel().tolist()
+    pieces = from_lesson("04", "pieces", "save_centers", "write")["pieces"]
+    new = partial(DistributedKMeans, n_clusters=8, tol=1e-6, random_state=0, client=client)
+    *_, model = pieces(folder / "centers.npy", new, _rows().map_blocks(slowly, 0.05, dtype="f4"))
+    centers = model.cluster_centers_
+    return centers[np.lexsort(centers.T)].ravel().tolist()
 
 
 def resumed_training(client: Client, folder: Path) -> list[float]:
