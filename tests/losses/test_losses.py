@@ -11,7 +11,7 @@ from tests.losses import hosts, page
 from tests.losses.__main__ import compare, half_written, main
 
 
-def test_nine_losses_end_well(tmp_path):
+def test_nine_losses_end_well(tmp_path, forked_workers):
     """Killed and paused workers and ended notebooks; a hung one takes a minute, see below."""
     path = tmp_path / "runs.json"
     chosen = ["--kinds", "killed|paused", "--works", "reading|plain|chain|federated|stream"]
