@@ -43,9 +43,10 @@ The hosts are network namespaces of one machine, without TLS and with a common d
 
 def machine() -> str:
     """One line about what ran."""
+    method = dask.config.get("distributed.worker.multiprocessing-method")
     return (
         f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, "
-        f"dask {dask.__version__}, distributed {distributed.__version__}"
+        f"dask {dask.__version__}, distributed {distributed.__version__}, workers by {method}"
     )
 
 
