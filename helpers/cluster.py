@@ -25,9 +25,10 @@ PER_CORE = 8  # workers of one thread each; more would only take memory from eac
 # which the cluster would give it up for good.
 DEPLOY = {"lost-worker-timeout": "5 minutes"}
 # A worker that hangs keeps its connections, so only its silence tells. Dask looks every 5 minutes
-# for one that was silent as long, and until then a fit waits. With 30 s it is started anew within
-# a minute; a slow machine and a library that holds the interpreter's lock need a part of that.
-SCHEDULER = {"worker-ttl": "30 s"}
+# for one that was silent as long, and until then a fit waits. With 60 s it is started anew within
+# two minutes. Less would lose sound workers: on two cores with ten times as much to do some were
+# silent for 32 s, and a library that holds the interpreter's lock makes them silent, too.
+SCHEDULER = {"worker-ttl": "60 s"}
 UNGUARDED = "COURSE_CLUSTER_UNGUARDED"  # names a file that a worker writes which starts a cluster
 
 _open = {"asked": None, "client": None, "cluster": None}
@@ -72,8 +73,8 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
 
     Notes
     -----
-    A worker that dies is started anew at once, one that hangs within a minute: Dask's setting
-    ``distributed.scheduler.worker-ttl`` is 30 s here, unless you have set it.
+    A worker that dies is started anew at once, one that hangs within two minutes: Dask's
+    setting ``distributed.scheduler.worker-ttl`` is 60 s here, unless you have set it.
 
     Examples
     --------

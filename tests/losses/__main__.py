@@ -59,6 +59,7 @@ class Session:
                 self.notebook = self.place.on("h0", command, stderr=log, **pipes)
             else:
                 pipes |= {"cwd": hosts.ROOT, "stderr": log, "start_new_session": True}
+                pipes |= {"env": os.environ | hosts.SETTINGS}
                 self.notebook = subprocess.Popen(command, **pipes)
         self.answers: Queue = Queue()
         threading.Thread(target=self._listen, args=(self.notebook,), daemon=True).start()

@@ -37,7 +37,9 @@ clear error says what was lost. Anything else stands in the column "wrong", with
 Seconds run from the loss to the end of the work: median, maximum. For a notebook they include the
 start of the new one.
 
-The hosts are network namespaces of one machine, without TLS and with a common disk.
+`worker-ttl` is 30 s here, half of what `start_cluster` sets: a worker that was stopped is noticed
+after 30 to 60 s. The hosts are network namespaces of one machine, without TLS and with a common
+disk.
 """
 
 

@@ -1,4 +1,4 @@
-"""A dozen losses, and what the lessons say about them."""
+"""A few losses, and what was recorded of many; every week more are played."""
 
 import json
 import os
@@ -11,22 +11,27 @@ from tests.losses import hosts, page
 from tests.losses.__main__ import compare, half_written, main
 
 
-def test_nine_losses_end_well(tmp_path, forked_workers):
-    """Killed and paused workers and ended notebooks; a hung one takes a minute, see below."""
-    path = tmp_path / "runs.json"
-    chosen = ["--kinds", "killed|paused", "--works", "reading|plain|chain|federated|stream"]
-    assert main(["--runs", "9", "--seed", "7", *chosen, "--json", str(path)]) == 0
+def played(path, *arguments):
+    """Outcomes of the runs of the harness, by work and kind of loss."""
+    assert main([*arguments, "--seed", "7", "--json", str(path)]) == 0
     runs = json.loads(path.read_text())["runs"]
-    assert len(runs) == 9
-    assert {run["outcome"] for run in runs} <= {"same", "without the lost site"}
+    return {(run["work"], run["kind"]): run["outcome"] for run in runs}
+
+
+def test_losses_here_end_well(tmp_path, forked_workers):
+    """Each kind but a worker that hangs for good: it takes a minute, and is played every week."""
+    chosen = ["--kinds", "killed|paused", "--works", "plain|federated|stream"]
+    found = played(tmp_path / "runs.json", "--runs", "5", *chosen)
+    assert len(found) == 5
+    assert set(found.values()) <= {"same", "without the lost site"}
+    assert found["stream, saved", "notebook killed"] == "same"
 
 
 @pytest.mark.skipif(hosts.missing() is not None, reason=str(hosts.missing()))
-def test_three_losses_on_hosts_end_well(tmp_path):
-    path = tmp_path / "runs.json"
-    arguments = ["--hosts", "--runs", "3", "--seed", "7", "--kinds", "host killed|and up"]
-    assert main([*arguments, "--works", "reading|chain|fit$", "--json", str(path)]) == 0
-    assert {run["outcome"] for run in json.loads(path.read_text())["runs"]} == {"same"}
+def test_losses_on_hosts_end_well(tmp_path):
+    chosen = ["--kinds", "host killed|and up", "--works", "reading"]
+    found = played(tmp_path / "runs.json", "--hosts", "--runs", "2", *chosen)
+    assert list(found.values()) == ["same", "same"]
 
 
 def test_the_page_is_what_was_recorded():
@@ -56,8 +61,8 @@ def test_half_a_file_is_noticed(tmp_path):
     assert len(half_written(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("own, seconds", [(None, "30"), ("7s", "7")])
-def test_a_hung_worker_is_started_anew_within_a_minute(own, seconds):
+@pytest.mark.parametrize("own, seconds", [(None, "60"), ("7s", "7")])
+def test_a_hung_worker_is_started_anew_within_two_minutes(own, seconds):
     """The limit that `start_cluster` sets reaches the scheduler, unless the user has one."""
     code = (
         "from helpers.cluster import start_cluster, close_cluster\n"
