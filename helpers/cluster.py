@@ -32,10 +32,16 @@ from helpers.joining import (
 PER_CORE = 8  # workers of one thread each; more would only take memory from each other
 UNGUARDED = "COURSE_CLUSTER_UNGUARDED"  # names a file that a worker writes which starts a cluster
 
-SETTINGS = {
-    # A worker that dies is started anew. On a busy machine that takes longer than Dask's 15 s,
-    # after which the cluster would give it up for good.
-    "distributed.deploy.lost-worker-timeout": "5 minutes",
+SETTINGS = {  # in the place of Dask's own; what you have set yourself stays
+    # A worker that dies is started anew. On a busy machine that takes longer than 15 s, after
+    # which the cluster would give it up for good.
+    "distributed.deploy.lost-worker-timeout": ("15s", "5 minutes"),
+    # A worker that hangs keeps its connections, so only its silence tells. Dask looks every 5
+    # minutes for one that was silent as long, and until then a fit waits. With 60 s it is started
+    # anew within two minutes. Less would lose sound workers: on two cores with ten times as much
+    # to do some were silent for 32 s, and a library that holds the interpreter's lock makes them
+    # silent, too.
+    "distributed.scheduler.worker-ttl": ("5 minutes", "60 s"),
 }
 LEVELS = {
     # A message that was under way when somebody closed a cluster is no news to a learner.
@@ -80,6 +86,11 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
         certificates, fewer than `n_workers` workers came within `timeout`, one does not answer, or
         Python or a package that tasks need has another version somewhere than here. Nothing that
         was started goes on running, and what cannot be reached leaves the open cluster open.
+
+    Notes
+    -----
+    A worker that dies is started anew at once, one that hangs within two minutes: Dask's
+    setting ``distributed.scheduler.worker-ttl`` is 60 s here, unless you have set it.
 
     Examples
     --------
@@ -217,7 +228,9 @@ def _set_up(undo):
     import dask
     import distributed  # noqa: F401  (its settings are there only after it is imported)
 
-    undo.enter_context(dask.config.set(SETTINGS | _link_through_jupyterhub(dask.config)))
+    get = dask.config.get
+    ours = {name: new for name, (dasks, new) in SETTINGS.items() if get(name) == dasks}
+    undo.enter_context(dask.config.set(ours | _link_through_jupyterhub(dask.config)))
     for name, level in LEVELS.items():
         undo.enter_context(_logging(name, level))
 
