@@ -21,6 +21,17 @@ from time import monotonic
 from helpers.backend import get_backend
 
 PER_CORE = 8  # workers of one thread each; more would only take memory from each other
+# What `start_cluster` hands to dask_cuda.LocalCUDACluster. The defaults are those of RAPIDS' quick
+# start, but for the pool's share: the notebook computes on the first GPU, too.
+GPU_OPTIONS = {
+    "rmm_pool_size": 0.5,
+    "rmm_async": False,
+    "enable_cudf_spill": True,
+    "device_memory_limit": "default",
+    "protocol": None,
+    "pre_import": None,
+}
+RAPIDS = ("cudf", "cuml", "cupy", "dask_cudf", "raft_dask", "rmm")
 UNGUARDED = "COURSE_CLUSTER_UNGUARDED"  # names a file that a worker writes which starts a cluster
 
 _open = {"asked": None, "client": None, "cluster": None}
@@ -30,7 +41,9 @@ class ClusterError(RuntimeError):
     """A cluster could not be started or joined; the message says why and what to do."""
 
 
-def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, timeout=60):
+def start_cluster(
+    backend="auto", n_workers=2, scheduler=None, security=None, timeout=60, **gpu_options
+):
     """Start workers on this machine, or join a running scheduler.
 
     Parameters
@@ -47,6 +60,12 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     timeout : float
         Seconds that all of it may take: to start or to join, to wait for the workers, to compare
         versions.
+    **gpu_options
+        For workers on GPUs of this machine, to ``dask_cuda.LocalCUDACluster``: ``rmm_pool_size``
+        (a share of the GPU's memory or bytes, default 0.5; None for no pool) or ``rmm_async``,
+        ``enable_cudf_spill`` (True), ``device_memory_limit``, ``protocol`` (``"ucx"`` for NVLink
+        and InfiniBand), ``pre_import`` (https://docs.nvidia.com/dask-cuda/26.10/api/). Workers on
+        CPUs have no use for them, so the same call works there.
 
     Returns
     -------
@@ -57,10 +76,12 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     ------
     ValueError
         If `n_workers` or `timeout` is not a positive number, there are too many workers for this
-        machine, `scheduler` is not an address or `security` not a Security.
+        machine, `scheduler` is not an address or `security` not a Security, an option is unknown,
+        or there are options for workers that are joined and not started.
     ClusterError
         If the workers did not start, nothing listens at `scheduler`, its Python or package versions
-        differ from those here, or fewer than `n_workers` workers came within `timeout`. Nothing
+        differ from those here, fewer than `n_workers` workers came within `timeout`, or this
+        process computes on a GPU and the scheduler or a worker has none. Nothing
         that was started goes on running.
 
     Examples
@@ -72,11 +93,12 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     """
     _refuse_inside_a_starting_worker()
     _check_arguments(n_workers, scheduler, security, timeout)
+    _check_gpu_options(gpu_options, scheduler)
     n_workers, deadline = int(n_workers), monotonic() + timeout
     backend = get_backend(backend)
     # A message that was under way when somebody closed a cluster is no news to a learner.
     logging.getLogger("distributed.batched").setLevel(logging.WARNING)
-    asked = (backend.name, n_workers, scheduler, security)
+    asked = (backend.name, n_workers, scheduler, security, gpu_options)
     if asked == _open["asked"] and _alive(_open["client"]):
         return _open["client"]
     if scheduler:
@@ -86,11 +108,13 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
         if scheduler:
             _open["client"] = _join(scheduler, security, deadline - monotonic())
         else:
-            _open["cluster"] = _start(backend, n_workers, timeout)
+            _open["cluster"] = _start(backend, n_workers, timeout, gpu_options)
             _open["client"] = _open["cluster"].get_client()
             n_workers = min(n_workers, len(_open["cluster"].worker_spec))
         _wait_for_workers(_open["client"], n_workers, timeout, deadline)
-        _compare_versions(_open["client"], timeout, deadline)
+        _compare_versions(_open["client"], timeout, deadline, RAPIDS if backend.is_gpu else ())
+        if scheduler:
+            _compare_gpus(_open["client"], backend, timeout, deadline)
     except BaseException:
         close_cluster()
         raise
@@ -168,7 +192,7 @@ def quiet_workers(client):
         client.run(logging.disable, logging.NOTSET)
 
 
-def _start(backend, n_workers, timeout):
+def _start(backend, n_workers, timeout, gpu_options):
     import dask
     import distributed  # noqa: F401  (its settings are there only after it is imported)
 
@@ -186,6 +210,9 @@ def _start(backend, n_workers, timeout):
         if n_workers > gpus:
             print(f"{_count(gpus, 'GPU')}, {_count(gpus, 'worker')}: one worker per GPU.")
         n_workers = min(n_workers, gpus)
+        if gpu_options.get("rmm_async"):  # which has a pool of its own
+            gpu_options = {"rmm_pool_size": None} | gpu_options
+        options |= GPU_OPTIONS | gpu_options
     else:
         options |= {"threads_per_worker": 1, "processes": True}
     before = _started_processes()
@@ -327,21 +354,22 @@ def _wait_for_workers(client, n_workers, timeout, deadline):
         ) from None
 
 
-def _compare_versions(client, timeout, deadline):
+def _compare_versions(client, timeout, deadline, more=()):
     """Refuse a cluster whose Python or packages differ from those of this process."""
     try:
-        versions = _in_a_thread(client.get_versions).result(max(deadline - monotonic(), 1))
+        asked = _in_a_thread(client.get_versions, packages=list(more))
+        versions = asked.result(max(deadline - monotonic(), 1))
     except TimeoutError:
         raise ClusterError(
             f"A worker is there, but did not answer within {timeout:g} s: it hangs, or its machine "
             "is too busy. End it, or give it more time with start_cluster(timeout=...)."
         ) from None
-    here = _packages(versions["client"])
+    here = _packages(versions["client"], more)
     differ = set()
     for place in [versions["scheduler"], *versions["workers"].values()]:
-        there = _packages(place)
+        there = _packages(place, more)
         differ |= {
-            f"{name} {here[name]} here, {there[name]} there"
+            f"{name} {here[name] or 'missing'} here, {there[name] or 'missing'} there"
             for name in here
             if here[name] != there.get(name)
         }
@@ -352,8 +380,36 @@ def _compare_versions(client, timeout, deadline):
         )
 
 
-def _packages(versions):
-    names = ("dask", "distributed", "cloudpickle", "numpy", "pandas")
+def _compare_gpus(client, backend, timeout, deadline):
+    """Refuse to compute on a GPU with a cluster that has none; say when its GPUs stay idle."""
+    from helpers.machine import count_gpus
+
+    def ask():
+        return {"the scheduler": client.run_on_scheduler(count_gpus)} | {
+            f"the worker {address}": found for address, found in client.run(count_gpus).items()
+        }
+
+    try:
+        places = _in_a_thread(ask).result(max(deadline - monotonic(), 1))
+    except TimeoutError:
+        raise ClusterError(
+            f"The cluster did not say within {timeout:g} s whether it has GPUs: give it more time "
+            "with start_cluster(timeout=...)."
+        ) from None
+    without = [f"- {place}: {reason}" for place, (count, reason) in places.items() if not count]
+    if backend.is_gpu and without:
+        raise ClusterError(
+            "This process computes on a GPU, and not every part of the cluster has one:\n"
+            + "\n".join(without)
+            + "\nThe scheduler unpacks graphs, the workers compute: each needs a GPU and RAPIDS. "
+            'Start the workers with `dask cuda worker`, or use backend="cpu" here.'
+        )
+    if not backend.is_gpu and len(without) < len(places):
+        print(f"The cluster has GPUs, which stay idle: here {backend.reason}.")
+
+
+def _packages(versions, more=()):
+    names = ("dask", "distributed", "cloudpickle", "numpy", "pandas", *more)
     python = ".".join(versions["host"]["python"].split(".")[:2])
     return {"python": python} | {name: versions["packages"].get(name) for name in names}
 
@@ -388,6 +444,20 @@ def _check_arguments(n_workers, scheduler, security, timeout):
         raise ValueError(
             f"n_workers={n_workers} are too many for {_count(cores, 'CPU core')} here: ask for at "
             f"most {PER_CORE * cores}"
+        )
+
+
+def _check_gpu_options(options, scheduler):
+    unknown = sorted(set(options) - set(GPU_OPTIONS))
+    if unknown:
+        raise ValueError(
+            f"start_cluster knows no {', '.join(unknown)}; options for GPUs are "
+            f"{', '.join(GPU_OPTIONS)}"
+        )
+    if options and scheduler is not None:
+        raise ValueError(
+            f"{', '.join(options)}: workers that are joined have been started already; give these "
+            "options to `dask cuda worker`"
         )
 
 

@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 import time
+from time import monotonic
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from distributed import Client, LocalCluster, Security
 
 import helpers.cluster
+import helpers.machine
+from helpers.backend import Backend, get_backend
 from helpers.cluster import (
     ClusterError,
     close_cluster,
@@ -318,3 +322,74 @@ def test_workers_are_quiet_inside_and_log_again_after_an_error():
         assert set(client.run(may_log).values()) == {False}
         raise ZeroDivisionError
     assert set(client.run(may_log).values()) == {True}
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"rmm_pool": 0.5}, "knows no rmm_pool; options for GPUs are rmm_pool_size"),
+        ({"scheduler": "tcp://127.0.0.1:1", "protocol": "ucx"}, "have been started already"),
+    ],
+)
+def test_options_for_gpus_are_checked(options, words):
+    with pytest.raises(ValueError, match=words):
+        start_cluster("cpu", n_workers=1, **options)
+
+
+@pytest.mark.parametrize(
+    "asked, pool", [({}, 0.5), ({"rmm_async": True}, None), ({"rmm_pool_size": "2GiB"}, "2GiB")]
+)
+def test_options_for_gpus_reach_dask_cuda(monkeypatch, asked, pool):
+    class Seen(Exception):
+        pass
+
+    def cluster(**options):
+        seen.update(options)
+        raise Seen
+
+    seen, gpu = {}, Backend("gpu", "a test asks for it")
+    monkeypatch.setattr(helpers.machine, "count_gpus", lambda: (2, "2 GPUs"))
+    monkeypatch.setattr(Backend, "LocalCluster", staticmethod(cluster), raising=False)
+    with pytest.raises(ClusterError):
+        start_cluster(gpu, n_workers=2, **asked)
+    get_backend("cpu")
+    assert seen["rmm_pool_size"] == pool and seen["enable_cudf_spill"] is True
+    assert seen["n_workers"] == 2 and "threads_per_worker" not in seen
+
+
+@pytest.mark.parametrize("which", ["scheduler", "worker"])
+def test_a_part_of_the_cluster_without_a_gpu_is_told(monkeypatch, which):
+    client = parts_with(scheduler=which != "scheduler", worker=which != "worker")
+    with pytest.raises(ClusterError, match=f"the {which}.*: no driver"):
+        helpers.cluster._compare_gpus(client, Backend("gpu", "a test"), 5, monotonic() + 5)
+
+
+def test_gpus_that_stay_idle_are_told(capsys):
+    cpu, deadline = Backend("cpu", "there is no driver"), monotonic() + 5
+    helpers.cluster._compare_gpus(parts_with(True, True), cpu, 5, deadline)
+    assert "stay idle: here there is no driver" in capsys.readouterr().out
+    helpers.cluster._compare_gpus(parts_with(False, False), cpu, 5, deadline)
+    assert capsys.readouterr().out == ""
+
+
+def parts_with(scheduler, worker):
+    """A client of a scheduler and one worker, each with a GPU or without."""
+    answers = {True: (1, "one GPU"), False: (0, "no driver")}
+    return SimpleNamespace(
+        run_on_scheduler=lambda call: answers[scheduler],
+        run=lambda call: {"tcp://127.0.0.1:1": answers[worker]},
+    )
+
+
+def test_versions_of_rapids_are_compared_where_a_gpu_computes():
+    place = {"host": {"python": "3.12.1.final.0"}, "packages": {"cudf": "26.10.2"}}
+    client = SimpleNamespace(
+        get_versions=lambda packages: {
+            "client": place,
+            "scheduler": place | {"packages": {}},
+            "workers": {},
+        }
+    )
+    with pytest.raises(ClusterError, match="cudf 26.10.2 here, missing there"):
+        helpers.cluster._compare_versions(client, 5, monotonic() + 5, ("cudf",))
+    helpers.cluster._compare_versions(client, 5, monotonic() + 5)
