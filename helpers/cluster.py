@@ -31,7 +31,6 @@ GPU_OPTIONS = {
     "protocol": None,
     "pre_import": None,
 }
-RAPIDS = ("cudf", "cuml", "cupy", "dask_cudf", "raft_dask", "rmm")
 UNGUARDED = "COURSE_CLUSTER_UNGUARDED"  # names a file that a worker writes which starts a cluster
 
 _open = {"asked": None, "client": None, "cluster": None}
@@ -80,9 +79,8 @@ def start_cluster(
         or there are options for workers that are joined and not started.
     ClusterError
         If the workers did not start, nothing listens at `scheduler`, its Python or package versions
-        differ from those here, fewer than `n_workers` workers came within `timeout`, or this
-        process computes on a GPU and the scheduler or a worker has none. Nothing
-        that was started goes on running.
+        differ from those here, or fewer than `n_workers` workers came within `timeout`, or this
+        process computes on a GPU and a worker has none. Nothing that was started goes on running.
 
     Examples
     --------
@@ -112,9 +110,9 @@ def start_cluster(
             _open["client"] = _open["cluster"].get_client()
             n_workers = min(n_workers, len(_open["cluster"].worker_spec))
         _wait_for_workers(_open["client"], n_workers, timeout, deadline)
-        _compare_versions(_open["client"], timeout, deadline, RAPIDS if backend.is_gpu else ())
+        _compare_versions(_open["client"], timeout, deadline)
         if scheduler:
-            _compare_gpus(_open["client"], backend, timeout, deadline)
+            _compare_gpus(_open["client"], backend)
     except BaseException:
         close_cluster()
         raise
@@ -354,22 +352,21 @@ def _wait_for_workers(client, n_workers, timeout, deadline):
         ) from None
 
 
-def _compare_versions(client, timeout, deadline, more=()):
+def _compare_versions(client, timeout, deadline):
     """Refuse a cluster whose Python or packages differ from those of this process."""
     try:
-        asked = _in_a_thread(client.get_versions, packages=list(more))
-        versions = asked.result(max(deadline - monotonic(), 1))
+        versions = _in_a_thread(client.get_versions).result(max(deadline - monotonic(), 1))
     except TimeoutError:
         raise ClusterError(
             f"A worker is there, but did not answer within {timeout:g} s: it hangs, or its machine "
             "is too busy. End it, or give it more time with start_cluster(timeout=...)."
         ) from None
-    here = _packages(versions["client"], more)
+    here = _packages(versions["client"])
     differ = set()
     for place in [versions["scheduler"], *versions["workers"].values()]:
-        there = _packages(place, more)
+        there = _packages(place)
         differ |= {
-            f"{name} {here[name] or 'missing'} here, {there[name] or 'missing'} there"
+            f"{name} {here[name]} here, {there[name]} there"
             for name in here
             if here[name] != there.get(name)
         }
@@ -380,36 +377,8 @@ def _compare_versions(client, timeout, deadline, more=()):
         )
 
 
-def _compare_gpus(client, backend, timeout, deadline):
-    """Refuse to compute on a GPU with a cluster that has none; say when its GPUs stay idle."""
-    from helpers.machine import count_gpus
-
-    def ask():
-        return {"the scheduler": client.run_on_scheduler(count_gpus)} | {
-            f"the worker {address}": found for address, found in client.run(count_gpus).items()
-        }
-
-    try:
-        places = _in_a_thread(ask).result(max(deadline - monotonic(), 1))
-    except TimeoutError:
-        raise ClusterError(
-            f"The cluster did not say within {timeout:g} s whether it has GPUs: give it more time "
-            "with start_cluster(timeout=...)."
-        ) from None
-    without = [f"- {place}: {reason}" for place, (count, reason) in places.items() if not count]
-    if backend.is_gpu and without:
-        raise ClusterError(
-            "This process computes on a GPU, and not every part of the cluster has one:\n"
-            + "\n".join(without)
-            + "\nThe scheduler unpacks graphs, the workers compute: each needs a GPU and RAPIDS. "
-            'Start the workers with `dask cuda worker`, or use backend="cpu" here.'
-        )
-    if not backend.is_gpu and len(without) < len(places):
-        print(f"The cluster has GPUs, which stay idle: here {backend.reason}.")
-
-
-def _packages(versions, more=()):
-    names = ("dask", "distributed", "cloudpickle", "numpy", "pandas", *more)
+def _packages(versions):
+    names = ("dask", "distributed", "cloudpickle", "numpy", "pandas")
     python = ".".join(versions["host"]["python"].split(".")[:2])
     return {"python": python} | {name: versions["packages"].get(name) for name in names}
 
@@ -459,6 +428,23 @@ def _check_gpu_options(options, scheduler):
             f"{', '.join(options)}: workers that are joined have been started already; give these "
             "options to `dask cuda worker`"
         )
+
+
+def _compare_gpus(client, backend):
+    """Refuse to compute on a GPU with workers that have none; say when their GPUs stay idle.
+
+    A worker tells the scheduler of its GPU when it starts (distributed.diagnostics.nvml).
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    without = [address for address, worker in workers.items() if "gpu" not in worker]
+    if backend.is_gpu and without:
+        raise ClusterError(
+            f"This process computes on a GPU, and these workers tell of none: {', '.join(without)}.\n"
+            "Workers compute, and the scheduler unpacks graphs: each needs a GPU and RAPIDS. Start "
+            'the workers with `dask cuda worker`, or use backend="cpu" here.'
+        )
+    if not backend.is_gpu and len(without) < len(workers):
+        print(f"The cluster has GPUs, which stay idle: here {backend.reason}.")
 
 
 def _host_and_port(address):

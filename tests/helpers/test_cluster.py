@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from time import monotonic
 from types import SimpleNamespace
 
 import psutil
@@ -357,39 +356,24 @@ def test_options_for_gpus_reach_dask_cuda(monkeypatch, asked, pool):
     assert seen["n_workers"] == 2 and "threads_per_worker" not in seen
 
 
-@pytest.mark.parametrize("which", ["scheduler", "worker"])
-def test_a_part_of_the_cluster_without_a_gpu_is_told(monkeypatch, which):
-    client = parts_with(scheduler=which != "scheduler", worker=which != "worker")
-    with pytest.raises(ClusterError, match=f"the {which}.*: no driver"):
-        helpers.cluster._compare_gpus(client, Backend("gpu", "a test"), 5, monotonic() + 5)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_without_a_gpu_is_told(workers):
+    client = client_of(*[{"gpu": {}}, {}][:workers])
+    if workers == 1:
+        return helpers.cluster._compare_gpus(client, Backend("gpu", "a test"))
+    with pytest.raises(ClusterError, match="these workers tell of none: tcp://127.0.0.1:2[.]"):
+        helpers.cluster._compare_gpus(client, Backend("gpu", "a test"))
 
 
 def test_gpus_that_stay_idle_are_told(capsys):
-    cpu, deadline = Backend("cpu", "there is no driver"), monotonic() + 5
-    helpers.cluster._compare_gpus(parts_with(True, True), cpu, 5, deadline)
+    cpu = Backend("cpu", "there is no driver")
+    helpers.cluster._compare_gpus(client_of({}, {"gpu": {}}), cpu)
     assert "stay idle: here there is no driver" in capsys.readouterr().out
-    helpers.cluster._compare_gpus(parts_with(False, False), cpu, 5, deadline)
+    helpers.cluster._compare_gpus(client_of({}, {}), cpu)
     assert capsys.readouterr().out == ""
 
 
-def parts_with(scheduler, worker):
-    """A client of a scheduler and one worker, each with a GPU or without."""
-    answers = {True: (1, "one GPU"), False: (0, "no driver")}
-    return SimpleNamespace(
-        run_on_scheduler=lambda call: answers[scheduler],
-        run=lambda call: {"tcp://127.0.0.1:1": answers[worker]},
-    )
-
-
-def test_versions_of_rapids_are_compared_where_a_gpu_computes():
-    place = {"host": {"python": "3.12.1.final.0"}, "packages": {"cudf": "26.10.2"}}
-    client = SimpleNamespace(
-        get_versions=lambda packages: {
-            "client": place,
-            "scheduler": place | {"packages": {}},
-            "workers": {},
-        }
-    )
-    with pytest.raises(ClusterError, match="cudf 26.10.2 here, missing there"):
-        helpers.cluster._compare_versions(client, 5, monotonic() + 5, ("cudf",))
-    helpers.cluster._compare_versions(client, 5, monotonic() + 5)
+def client_of(*workers):
+    """A client whose workers said this of themselves when they started."""
+    said = {f"tcp://127.0.0.1:{n}": worker for n, worker in enumerate(workers, 1)}
+    return SimpleNamespace(scheduler_info=lambda n_workers: {"workers": said})

@@ -1,1 +1,0 @@
-"""Found by the check of packages. Dask tables of cuDF are out of the reach of the rehearsal."""
