@@ -361,7 +361,7 @@ def test_a_worker_without_a_gpu_is_told(workers):
     client = client_of(*[{"gpu": {}}, {}][:workers])
     if workers == 1:
         return helpers.cluster._compare_gpus(client, Backend("gpu", "a test"))
-    with pytest.raises(ClusterError, match="these workers tell of none: tcp://127.0.0.1:2[.]"):
+    with pytest.raises(ClusterError, match="these workers have none: tcp://127.0.0.1:2[.]"):
         helpers.cluster._compare_gpus(client, Backend("gpu", "a test"))
 
 
