@@ -439,7 +439,7 @@ def _compare_gpus(client, backend):
     without = [address for address, worker in workers.items() if "gpu" not in worker]
     if backend.is_gpu and without:
         raise ClusterError(
-            f"This process computes on a GPU, and these workers tell of none: {', '.join(without)}.\n"
+            f"This process computes on a GPU, and these workers have none: {', '.join(without)}.\n"
             "Workers compute, and the scheduler unpacks graphs: each needs a GPU and RAPIDS. Start "
             'the workers with `dask cuda worker`, or use backend="cpu" here.'
         )
