@@ -2,8 +2,8 @@
 
 Stand-ins for CuPy, cuDF, cuML and dask-cuda refuse what the real ones refuse (rules.md) and compute
 on the host. A lesson must run to its end with the stored outputs. This is a rehearsal, and no test
-on a GPU. ``--drop`` shows which conversions (`to_host`, `to_device`, `asarray`) a lesson could do
-without: each is left out once, in a cell of its own.
+on a GPU. ``--faults`` plants the mistakes of faults.py, too. ``--drop`` leaves each conversion of a
+lesson (`to_host`, `to_device`, `asarray`) out once, in a cell of its own, and prints what came.
 """
 
 import argparse
@@ -115,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rehearsal", description=__doc__)
     parser.add_argument("lessons", nargs="*", help="such as 05; all if none is named")
     parser.add_argument("--gpus", type=int, default=2)
+    parser.add_argument("--faults", action="store_true", help="with the planted faults, too")
     parser.add_argument("--drop", action="store_true", help="leave conversions out")
     options, wrong = parser.parse_args(arguments), 0
     for path in test_lessons.LESSONS:
@@ -123,7 +124,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.drop:
             print(path.stem, *drop(path), sep="\n", flush=True)
             continue
-        found, _ = rehearse(path, gpus=options.gpus)
+        if options.faults:
+            different, unseen = with_faults(path.name[:2])
+            found = [*different, *(f"a fault was not seen: {text}" for text in unseen)]
+        else:
+            found, _ = rehearse(path, gpus=options.gpus)
         print(path.stem, "differs" if found else "rehearsed", *found, sep="\n", flush=True)
         wrong += bool(found)
     return int(bool(wrong))

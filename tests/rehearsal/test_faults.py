@@ -11,6 +11,8 @@ from tests.rehearsal.faults import FAULTS, without_conversions
 
 if find_spec("cupy") or find_spec("cudf"):
     pytest.skip("RAPIDS is installed here; stand-ins would hide it", allow_module_level=True)
+if sys.platform != "linux":
+    pytest.skip("RAPIDS runs on Linux, and so does its rehearsal", allow_module_level=True)
 
 
 @pytest.mark.parametrize("number", ["03"])
