@@ -76,9 +76,11 @@ FAULTS = [
         NO_ARRAY,
         "__import__('numpy').asarray(distance)",
     ),
-    Fault("01", "route.value_counts()", "route.value_counts().index.tolist() or route", NO_LIST),
+    Fault("01", "X = arrived[names].values", "X = arrived[names].to_numpy()", ON_HOST, "xp.sqrt(X)"),
     # Lesson 02: partitions
-    Fault("02", "list(carriers.index[:3])", "list(carriers.index[:3])", LOOP, "list(months)"),
+    Fault("02", 'to_host(months["carrier"].v', '(months["carrier"].v', LOOP),
+    Fault("02", "to_host(pairs.sum().compute())", "pairs.sum().compute()", LOOP),
+    Fault("02", 'to_host(two.groupby("origin")', '(two.groupby("origin")', LOOP),
     # Lesson 03: arrays on workers, KMeans
     Fault("03", "pushed, tol=1e-6).fit(X)\n", "pushed, tol=0).fit(X)\n", TOL),
     Fault("03", "n_init=1, tol=1e-6)", "n_init=1, tol=0)", TOL),

@@ -1,13 +1,15 @@
 """The rehearsal proves itself: lessons come to their end, and every planted fault is seen."""
 
+import ast
 import subprocess
 import sys
 from importlib.util import find_spec
 
 import pytest
 
-from tests.rehearsal.__main__ import SHADOW, stage, with_faults
-from tests.rehearsal.faults import FAULTS, without_conversions
+from tests.notebook_format import read
+from tests.rehearsal.__main__ import SHADOW, lesson, stage, with_faults
+from tests.rehearsal.faults import FAULTS, place, without_conversions
 
 if find_spec("cupy") or find_spec("cudf"):
     pytest.skip("RAPIDS is installed here; stand-ins would hide it", allow_module_level=True)
@@ -44,3 +46,9 @@ def test_conversions_are_left_out_one_by_one():
 
 def test_there_are_enough_faults():
     assert len(FAULTS) >= 20
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.lesson} {fault.new[:30]}")
+def test_a_fault_has_its_place(fault):
+    notebook = read(lesson(fault.lesson))
+    ast.parse(notebook.cells[place(notebook, fault)].source.replace(fault.old, fault.new, 1))
