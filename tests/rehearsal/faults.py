@@ -76,7 +76,7 @@ FAULTS = [
         NO_ARRAY,
         "__import__('numpy').asarray(distance)",
     ),
-    Fault("01", "X = arrived[names].values", "X = arrived[names].to_numpy()", ON_HOST, "xp.sqrt(X)"),
+    Fault("01", "arrived[names].values", "arrived[names].to_numpy()", ON_HOST, "xp.sqrt(X)"),
     # Lesson 02: partitions
     Fault("02", 'to_host(months["carrier"].v', '(months["carrier"].v', LOOP),
     Fault("02", "to_host(pairs.sum().compute())", "pairs.sum().compute()", LOOP),
