@@ -62,6 +62,18 @@ def rehearse(path: Path, changes=(), gpus: int = 2) -> tuple[list[str], list[str
     return list(test_lessons.differences(stored, new)), said
 
 
+def rehearse_solution(path: Path) -> list[str]:
+    """Run a solution; return the checks that did not find it right, or where it stopped."""
+    with stage(), tempfile.TemporaryDirectory() as folder:
+        try:
+            new = test_lessons.execute(path, Path(folder), cwd=path.parent)
+        except pytest.fail.Exception as stopped:
+            return [str(stopped)]
+    checks = [cell for cell in new.cells if cell.source.startswith("check(")]
+    right = [test_lessons.RIGHT.match("\n".join(test_lessons.facts(cell))) for cell in checks]
+    return [test_lessons.shown(cell) for cell, ok in zip(checks, right, strict=True) if not ok]
+
+
 def lesson(number: str) -> Path:
     """Return the lesson of that number."""
     return next(path for path in test_lessons.LESSONS if path.name.startswith(number))
@@ -117,14 +129,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--gpus", type=int, default=2)
     parser.add_argument("--faults", action="store_true", help="with the planted faults, too")
     parser.add_argument("--drop", action="store_true", help="leave conversions out")
+    parser.add_argument("--solutions", action="store_true", help="the solutions, not the lessons")
     options, wrong = parser.parse_args(arguments), 0
-    for path in test_lessons.LESSONS:
+    for path in test_lessons.SOLUTIONS if options.solutions else test_lessons.LESSONS:
         if options.lessons and path.name[:2] not in options.lessons:
             continue
         if options.drop:
             print(path.stem, *drop(path), sep="\n", flush=True)
             continue
-        if options.faults:
+        if options.solutions:
+            found = rehearse_solution(path)
+        elif options.faults:
             different, unseen = with_faults(path.name[:2])
             found = [*different, *(f"a fault was not seen: {text}" for text in unseen)]
         else:

@@ -1,5 +1,7 @@
 """What goes into an estimator of cuML, and what comes out."""
 
+import inspect
+
 import cudf
 import cupy
 import numpy as np
@@ -29,6 +31,19 @@ class Base:
     """An estimator gives back what it gets: NumPy for NumPy, cuDF for cuDF, else CuPy."""
 
     output_type = None
+
+    def get_params(self, deep=True):
+        """The keywords and their values."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name != "self"}
+
+    def set_params(self, **params):
+        """Change keywords."""
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise ValueError(f"Bad param `{name}` passed to set_params")
+            setattr(self, name, value)
+        return self
 
     def _like(self, X, result):
         if isinstance(X, np.ndarray) and self.output_type is None:
