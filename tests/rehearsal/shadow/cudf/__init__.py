@@ -180,7 +180,7 @@ class Series(Column):
     def groupby(self, by=None, *, sort=False, **options):
         return GroupBy(self._host.groupby(_host(by), sort=sort, **options), sort)
 
-    from_pandas = staticmethod(lambda s, nan_as_null=None: _device(s))
+    from_pandas = staticmethod(lambda s, nan_as_null=None: from_pandas(s))
 
 
 class Index(Column):
@@ -213,7 +213,6 @@ class DataFrame(Frame):
         setattr(self._host, name, _host(value))
 
     def __setitem__(self, key, value):
-        self._host = self._host.copy()  # as another object may show the same rows
         self._host[_host(key)] = _host(value)
 
     @property
@@ -262,7 +261,7 @@ class DataFrame(Frame):
         made = self._host.join(other._host, on=on, how=how, lsuffix=lsuffix, rsuffix=rsuffix)
         return _device(made.sort_index() if sort else _mixed(made))
 
-    from_pandas = staticmethod(lambda dataframe, nan_as_null=None: _device(dataframe))
+    from_pandas = staticmethod(lambda dataframe, nan_as_null=None: from_pandas(dataframe))
     from_arrow = staticmethod(lambda table: _device(table.to_pandas()))
 
 
