@@ -39,6 +39,12 @@ def test_helpers_find_two_gpus_on_the_stage_and_none_behind_it():
     assert "cudf" in missing_gpu_packages()
 
 
+def test_stand_ins_never_hide_the_real_packages(monkeypatch):
+    monkeypatch.setattr("tests.rehearsal.__main__.find_spec", lambda name: name)
+    with pytest.raises(SystemExit, match="RAPIDS is installed here"):
+        run("")
+
+
 def test_conversions_are_left_out_one_by_one():
     source = "a = to_host(xp.asarray(b)) + c"
     assert without_conversions(source) == ["a = (xp.asarray(b)) + c", "a = to_host((b)) + c"]

@@ -115,6 +115,8 @@ class ndarray:
                 )
             self._host[...] = value
         else:
+            if isinstance(value, _np.ndarray) and value.ndim:
+                raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
             self._host[_index(key)] = _operand(value)
 
 
