@@ -12,6 +12,7 @@ class LinearRegression(Through):
 
 
 class LogisticRegression(Through):
-    """Labels must be numbers."""
+    """The classes stay on the host."""
 
-    plain, fitted = linear_model.LogisticRegression, ("coef_", "intercept_", "n_features_in_")
+    plain = linear_model.LogisticRegression
+    fitted = ("coef_", "intercept_", "n_features_in_", "classes_")

@@ -58,28 +58,46 @@ class Through(Base):
     """An estimator whose numbers are those of scikit-learn's class of the same name."""
 
     plain, fitted = None, ()
+    methods = ("transform", "predict", "score", "fit_transform", "predict_proba")
+    methods += ("decision_function", "inverse_transform")
 
     def __init__(self, **keywords):
-        self.keywords = keywords
         self.model = self.plain(**keywords)
 
+    def get_params(self, deep=True):
+        """The keywords and their values."""
+        return self.model.get_params()
+
+    def set_params(self, **params):
+        """Change keywords."""
+        self.model.set_params(**params)
+        return self
+
+    def __sklearn_tags__(self):
+        return self.model.__sklearn_tags__()
+
     def fit(self, X, y=None, **more):
-        """Fit, and keep the attributes as arrays of the device."""
-        self.model.fit(to_numbers(X), None if y is None else to_numbers(y, "y"), **more)
+        """Fit, and keep the attributes as arrays of the device, but for the classes."""
+        self.model.fit(to_numbers(X), _target(y), **more)
         for name in self.fitted:
             value = getattr(self.model, name)
-            single = not isinstance(value, np.ndarray)
-            setattr(self, name, value if single else self._like(X, value))
+            on_host = name == "classes_" or not isinstance(value, np.ndarray)
+            setattr(self, name, value if on_host else self._like(X, value))
         return self
 
     def __getattr__(self, name):
-        if name not in ("transform", "predict", "score", "fit_transform", "inverse_transform"):
+        if name not in self.methods or not hasattr(self.model, name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         method = getattr(self.model, name)
 
         def call(X, y=None, **more):
-            given = (to_numbers(X),) if y is None else (to_numbers(X), to_numbers(y, "y"))
+            given = (to_numbers(X),) if y is None else (to_numbers(X), _target(y))
             result = method(*given, **more)
             return self._like(X, result) if isinstance(result, np.ndarray) else result
 
         return call
+
+
+def _target(y):
+    y = y.to_numpy() if hasattr(y, "to_numpy") else y
+    return y.get() if isinstance(y, cupy.ndarray) else y
