@@ -21,16 +21,6 @@ from time import monotonic
 from helpers.backend import get_backend
 
 PER_CORE = 8  # workers of one thread each; more would only take memory from each other
-# What `start_cluster` hands to dask_cuda.LocalCUDACluster. The defaults are those of RAPIDS' quick
-# start, but for the pool's share: the notebook computes on the first GPU, too.
-GPU_OPTIONS = {
-    "rmm_pool_size": 0.5,
-    "rmm_async": False,
-    "enable_cudf_spill": True,
-    "device_memory_limit": "default",
-    "protocol": None,
-    "pre_import": None,
-}
 UNGUARDED = "COURSE_CLUSTER_UNGUARDED"  # names a file that a worker writes which starts a cluster
 
 _open = {"asked": None, "client": None, "cluster": None}
@@ -53,7 +43,8 @@ def start_cluster(
     n_workers : int
         Workers to start, at most 8 for each CPU core, or to wait for when joining.
     scheduler : str, optional
-        Address of a running scheduler, such as ``"tcp://10.0.0.5:8786"`` or ``"tls://…"``.
+        Address of a running scheduler, such as ``"tcp://10.0.0.5:8786"`` or ``"tls://…"``. Where
+        the backend is the GPU's, workers without a GPU are refused with a ClusterError.
     security : distributed.Security, optional
         TLS certificates for a ``tls://`` scheduler; default: those named in Dask's configuration.
     timeout : float
@@ -79,8 +70,8 @@ def start_cluster(
         or there are options for workers that are joined and not started.
     ClusterError
         If the workers did not start, nothing listens at `scheduler`, its Python or package versions
-        differ from those here, or fewer than `n_workers` workers came within `timeout`, or this
-        process computes on a GPU and a worker has none. Nothing that was started goes on running.
+        differ from those here, or fewer than `n_workers` workers came within `timeout`. Nothing
+        that was started goes on running.
 
     Examples
     --------
@@ -414,6 +405,18 @@ def _check_arguments(n_workers, scheduler, security, timeout):
             f"n_workers={n_workers} are too many for {_count(cores, 'CPU core')} here: ask for at "
             f"most {PER_CORE * cores}"
         )
+
+
+# What `start_cluster` hands to dask_cuda.LocalCUDACluster. The defaults are those of RAPIDS' quick
+# start, but for the pool's share: the notebook computes on the first GPU, too.
+GPU_OPTIONS = {
+    "rmm_pool_size": 0.5,
+    "rmm_async": False,
+    "enable_cudf_spill": True,
+    "device_memory_limit": "default",
+    "protocol": None,
+    "pre_import": None,
+}
 
 
 def _check_gpu_options(options, scheduler):
