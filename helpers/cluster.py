@@ -53,7 +53,9 @@ LEVELS = {
 _open = {"asked": None, "client": None, "cluster": None, "undo": ExitStack()}
 
 
-def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, timeout=60):
+def start_cluster(
+    backend="auto", n_workers=2, scheduler=None, security=None, timeout=60, **gpu_options
+):
     """Start workers on this machine, or join a running scheduler.
 
     Parameters
@@ -64,12 +66,19 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     n_workers : int
         Workers to start, at most 8 for each CPU core, or to wait for when joining.
     scheduler : str, optional
-        Address of a running scheduler, such as ``"tcp://10.0.0.5:8786"`` or ``"tls://…"``.
+        Address of a running scheduler, such as ``"tcp://10.0.0.5:8786"`` or ``"tls://…"``. Where
+        the backend is the GPU's, workers without a GPU are refused with a ClusterError.
     security : distributed.Security, optional
         TLS certificates for a ``tls://`` scheduler; default: those named in Dask's configuration.
     timeout : float
         Seconds that all of it may take: to start or to join, to wait for the workers, to compare
         versions.
+    **gpu_options
+        For workers on GPUs of this machine, to ``dask_cuda.LocalCUDACluster``: ``rmm_pool_size``
+        (a share of the GPU's memory or bytes, default 0.5; None for no pool) or ``rmm_async``,
+        ``enable_cudf_spill`` (True), ``device_memory_limit``, ``protocol`` (``"ucx"`` for NVLink
+        and InfiniBand), ``pre_import`` (https://docs.nvidia.com/dask-cuda/26.10/api/). Workers on
+        CPUs have no use for them, so the same call works there.
 
     Returns
     -------
@@ -80,7 +89,8 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     ------
     ValueError
         If `n_workers` or `timeout` is not a positive number, there are too many workers for this
-        machine, `scheduler` is not an address or `security` not a Security.
+        machine, `scheduler` is not an address or `security` not a Security, an option is unknown,
+        or there are options for workers that are joined and not started.
     ClusterError
         If the workers did not start, no scheduler answers at `scheduler` or it does not accept the
         certificates, fewer than `n_workers` workers came within `timeout`, one does not answer, or
@@ -101,9 +111,10 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
     """
     _refuse_inside_a_starting_worker()
     _check_arguments(n_workers, scheduler, security, timeout)
+    _check_gpu_options(gpu_options, scheduler)
     n_workers, deadline = int(n_workers), monotonic() + timeout
     backend = get_backend(backend)
-    asked = (backend.name, n_workers, scheduler, security)
+    asked = (backend.name, n_workers, scheduler, security, gpu_options)
     if asked == _open["asked"] and _alive(_open["client"]):
         return _open["client"]
     if scheduler:
@@ -114,11 +125,13 @@ def start_cluster(backend="auto", n_workers=2, scheduler=None, security=None, ti
         if scheduler:
             _open["client"] = join(scheduler, security, deadline)
         else:
-            _open["cluster"] = _start(backend, n_workers, timeout)
+            _open["cluster"] = _start(backend, n_workers, timeout, gpu_options)
             _open["client"] = _open["cluster"].get_client()
             n_workers = min(n_workers, len(_open["cluster"].worker_spec))
         wait_for_workers(_open["client"], n_workers, timeout, deadline)
         compare_versions(_open["client"], backend.is_gpu, timeout, deadline)
+        if scheduler:
+            _compare_gpus(_open["client"], backend)
     except BaseException:
         close_cluster()
         raise
@@ -235,7 +248,7 @@ def _set_up(undo):
         undo.enter_context(_logging(name, level))
 
 
-def _start(backend, n_workers, timeout):
+def _start(backend, n_workers, timeout, gpu_options):
     import dask
     from distributed import Security
 
@@ -249,6 +262,9 @@ def _start(backend, n_workers, timeout):
         if n_workers > gpus:
             print(f"{count(gpus, 'GPU')}, {count(gpus, 'worker')}: one worker per GPU.")
         n_workers = min(n_workers, gpus)
+        if gpu_options.get("rmm_async"):  # which has a pool of its own
+            gpu_options = {"rmm_pool_size": None} | gpu_options
+        options |= GPU_OPTIONS | gpu_options
     else:
         options |= {"threads_per_worker": 1, "processes": True}
     before = _started_processes()
@@ -358,6 +374,49 @@ def _check_arguments(n_workers, scheduler, security, timeout):
             f"n_workers={n_workers} are too many for {count(cores, 'CPU core')} here: ask for at "
             f"most {PER_CORE * cores}"
         )
+
+
+# What `start_cluster` hands to dask_cuda.LocalCUDACluster. The defaults are those of RAPIDS' quick
+# start, but for the pool's share: the notebook computes on the first GPU, too.
+GPU_OPTIONS = {
+    "rmm_pool_size": 0.5,
+    "rmm_async": False,
+    "enable_cudf_spill": True,
+    "device_memory_limit": "default",
+    "protocol": None,
+    "pre_import": None,
+}
+
+
+def _check_gpu_options(options, scheduler):
+    unknown = sorted(set(options) - set(GPU_OPTIONS))
+    if unknown:
+        raise ValueError(
+            f"start_cluster knows no {', '.join(unknown)}; options for GPUs are "
+            f"{', '.join(GPU_OPTIONS)}"
+        )
+    if options and scheduler is not None:
+        raise ValueError(
+            f"{', '.join(options)}: workers that are joined have been started already; give these "
+            "options to `dask cuda worker`"
+        )
+
+
+def _compare_gpus(client, backend):
+    """Refuse to compute on a GPU with workers that have none; say when their GPUs stay idle.
+
+    A worker tells the scheduler of its GPU when it starts (distributed.diagnostics.nvml).
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    without = [address for address, worker in workers.items() if "gpu" not in worker]
+    if backend.is_gpu and without:
+        raise ClusterError(
+            f"This process computes on a GPU, and these workers have none: {', '.join(without)}.\n"
+            "Workers compute, and the scheduler unpacks graphs: each needs a GPU and RAPIDS. Start "
+            'the workers with `dask cuda worker`, or use backend="cpu" here.'
+        )
+    if not backend.is_gpu and len(without) < len(workers):
+        print(f"The cluster has GPUs, which stay idle: here {backend.reason}.")
 
 
 def _host_and_port(address):

@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from distributed import Client, LocalCluster, Security
 
 import helpers.cluster
+import helpers.machine
+from helpers.backend import Backend, get_backend
 from helpers.cluster import (
     ClusterError,
     close_cluster,
@@ -314,3 +317,59 @@ def test_workers_are_quiet_inside_and_log_again_after_an_error():
         assert set(client.run(may_log).values()) == {False}
         raise ZeroDivisionError
     assert set(client.run(may_log).values()) == {True}
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"rmm_pool": 0.5}, "knows no rmm_pool; options for GPUs are rmm_pool_size"),
+        ({"scheduler": "tcp://127.0.0.1:1", "protocol": "ucx"}, "have been started already"),
+    ],
+)
+def test_options_for_gpus_are_checked(options, words):
+    with pytest.raises(ValueError, match=words):
+        start_cluster("cpu", n_workers=1, **options)
+
+
+@pytest.mark.parametrize(
+    "asked, pool", [({}, 0.5), ({"rmm_async": True}, None), ({"rmm_pool_size": "2GiB"}, "2GiB")]
+)
+def test_options_for_gpus_reach_dask_cuda(monkeypatch, asked, pool):
+    class Seen(Exception):
+        pass
+
+    def cluster(**options):
+        seen.update(options)
+        raise Seen
+
+    seen, gpu = {}, Backend("gpu", "a test asks for it")
+    monkeypatch.setattr(helpers.machine, "count_gpus", lambda: (2, "2 GPUs"))
+    monkeypatch.setattr(Backend, "LocalCluster", staticmethod(cluster), raising=False)
+    with pytest.raises(ClusterError):
+        start_cluster(gpu, n_workers=2, **asked)
+    get_backend("cpu")
+    assert seen["rmm_pool_size"] == pool and seen["enable_cudf_spill"] is True
+    assert seen["n_workers"] == 2 and "threads_per_worker" not in seen
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_without_a_gpu_is_told(workers):
+    client = client_of(*[{"gpu": {}}, {}][:workers])
+    if workers == 1:
+        return helpers.cluster._compare_gpus(client, Backend("gpu", "a test"))
+    with pytest.raises(ClusterError, match="these workers have none: tcp://127.0.0.1:2[.]"):
+        helpers.cluster._compare_gpus(client, Backend("gpu", "a test"))
+
+
+def test_gpus_that_stay_idle_are_told(capsys):
+    cpu = Backend("cpu", "there is no driver")
+    helpers.cluster._compare_gpus(client_of({}, {"gpu": {}}), cpu)
+    assert "stay idle: here there is no driver" in capsys.readouterr().out
+    helpers.cluster._compare_gpus(client_of({}, {}), cpu)
+    assert capsys.readouterr().out == ""
+
+
+def client_of(*workers):
+    """A client whose workers said this of themselves when they started."""
+    said = {f"tcp://127.0.0.1:{n}": worker for n, worker in enumerate(workers, 1)}
+    return SimpleNamespace(scheduler_info=lambda n_workers: {"workers": said})
