@@ -358,6 +358,27 @@ def test_a_second_run_waits_for_the_first(run):
     assert order == ["first", "second"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "extras"),
+    [
+        (["lab"], []),
+        (["site"], ["--extra", "site"]),
+        (["gpu"], ["--extra", "gpu"]),
+        (["test", "--site", "tests/site"], ["--extra", "site"]),
+        (["test", "--gpu", "--site"], ["--extra", "gpu", "--extra", "site"]),
+    ],
+)
+def test_a_command_and_a_switch_install_their_extra(run, monkeypatch, arguments, extras):
+    taken, calls = [], []
+    monkeypatch.setattr(run, "set_up", taken.append)
+    monkeypatch.setattr(run.subprocess, "call", lambda call, **more: calls.append(call) or 0)
+    (run.HERE / "tests").mkdir()
+    assert run.main(arguments) == 0
+    assert taken == [extras]
+    rest = [each for each in arguments[1:] if each not in ("--gpu", "--site")]
+    assert calls == [[run.PYTHON, *run.COMMANDS[arguments[0]], *rest]]
+
+
 @pytest.mark.parametrize("version", [(3, 10, 4), (3, 14, 0)])
 def test_another_python_is_refused_before_anything_is_made(run, monkeypatch, version):
     monkeypatch.setattr(run.sys, "version_info", version)
