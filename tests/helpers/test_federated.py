@@ -23,9 +23,15 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 
 from helpers.combining import (
+    Momentum,
+    clipped,
     coordinate_median,
+    krum,
+    mask,
+    rule_name,
     sites_needed,
     trimmed_mean,
+    unmask,
     weighted_mean,
 )
 from helpers.federated import Drift, Federation, QuorumError
@@ -439,7 +445,7 @@ def test_what_cannot_be_is_left_out_by_name_and_the_others_go_on(
             lie(patch, change)
             record = federation.round(4)
         assert list(record.refused) == ["JFK"] and re.search(wrong, record.refused["JFK"])
-        assert record.lost == () and record.synced
+        assert record.lost == ()
         assert set(record.batches) == set(record.rows) == set(record.vectors) == {"EWR", "LGA"}
         honest = {name: make for name, make in SITES.items() if name != "JFK"}
         np.testing.assert_array_equal(get_vector(federation.model), oracle(SGD, honest, 1, 4))
@@ -473,6 +479,176 @@ def test_below_the_quorum_the_refused_are_named(threads, monkeypatch):
         with pytest.raises(QuorumError, match="2 of 3 sites answered well.*refused: JFK, 7 of"):
             federation.round(4)
         np.testing.assert_array_equal(get_vector(federation.model), before)
+
+
+class Dawdler(SGDClassifier):
+    """Hangs at the site whose rows are far away, until it may go on."""
+
+    go_on = threading.Event()
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        if classes is None and X.mean() > 5:
+            self.go_on.wait(60)
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+def test_who_is_late_is_left_out_and_its_late_answer_is_never_used(threads):
+    Dawdler.go_on.clear()
+    sites = SITES | {"JFK": partial(changed, lambda X, y: (X + 9, y))}
+    estimator = Dawdler(random_state=0)
+    with Federation(threads, estimator, sites, batch=BATCH, deadline=3) as federation:
+        for _ in range(2):  # in the second it is not asked, and nobody waits for it
+            record = federation.round(4)
+            assert record.lost == record.late == ("JFK",) and record.refused == {}
+        assert record.seconds < 3
+        Dawdler.go_on.set()
+        federation.deadline = 60
+        federation.wait_for_sites(60)
+        assert federation.round(4).lost == ()
+        found = get_vector(federation.model)
+    expected = oracle(SGD, sites, 3, 4, missing={1: ["JFK"], 2: ["JFK"]})
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_all_late_is_an_error_in_time(threads):
+    Dawdler.go_on.clear()
+    sites = {name: partial(changed, lambda X, y: (X + 9, y)) for name in SITES}
+    try:
+        with Federation(threads, Dawdler(), sites, batch=BATCH) as federation:
+            federation.deadline = 1
+            with pytest.raises(QuorumError, match="0 of 3 sites answered within 1 s"):
+                federation.round(1)
+            assert federation.number == 0 and federation._next == dict.fromkeys(SITES, 0)
+    finally:
+        Dawdler.go_on.set()
+
+
+def test_a_site_joins_late_and_one_of_another_kind_does_not(threads):
+    two = {name: SITES[name] for name in ("EWR", "JFK")}
+    with Federation(threads, SGD, two, batch=BATCH) as federation:
+        federation.round(4)
+        federation.add("BOS", partial(load, 5, columns=5))
+        assert list(federation.round(4).refused) == ["BOS"]
+        federation._loads["BOS"] = partial(load, 5)
+        record = federation.round(4)
+        assert record.batches == {"EWR": 4, "JFK": 4, "BOS": 4}
+        assert federation._seen["BOS"] > 3 * 4 * BATCH - 40  # the step size of the others
+        with pytest.raises(ValueError, match="a new name"):
+            federation.add("BOS", partial(load, 5))
+
+
+def test_a_worker_that_comes_back_under_another_name_has_its_site_again(threads):
+    with Federation(threads, SGD, SITES) as federation:
+        home = {"name": "tcp://1.2.3.4:5", "nanny": "tcp://1.2.3.4:6", "host": "1.2.3.4"}
+        federation._homes["JFK"] = home
+        federation._anywhere = False
+        federation.lost.add("JFK")
+        again = home | {"name": "tcp://1.2.3.4:9"}
+        other = home | {"name": "tcp://1.2.3.5:8", "nanny": "n", "host": "1.2.3.5"}
+        assert federation._place("JFK", {"tcp://a": other, "tcp://b": again}) == "tcp://b"
+        new_nanny = again | {"nanny": "tcp://1.2.3.4:7"}
+        assert federation._place("JFK", {"tcp://a": other, "tcp://b": new_nanny}) == "tcp://b"
+        assert federation._place("JFK", {"tcp://a": other}) is None
+        federation._anywhere = True
+        assert federation._place("JFK", {"tcp://a": other}) == "tcp://a"
+        federation.lost.discard("JFK")
+
+
+WEIGHTS = {"trained": [128, 128, 128], "held": [300, 200, 300], "equal": [1, 1, 1]}
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_weights_are_one_named_choice(threads, weights):
+    heard = []
+
+    def listen(vectors, rows, before):
+        heard.append((rows.tolist(), before.copy()))
+        return weighted_mean(vectors, rows)
+
+    options = {"batch": BATCH, "combine": listen, "weights": weights}
+    with Federation(threads, SGD, SITES, **options) as federation:
+        begin = get_vector(federation.model)
+        federation.round(4)
+    assert heard[0][0] == WEIGHTS[weights]
+    np.testing.assert_array_equal(heard[0][1], begin)
+
+
+def test_the_proximal_step_is_what_one_process_computes(threads):
+    with Federation(threads, SGD, SITES, batch=BATCH, pull=0.1) as federation:
+        federation.run(2, 4)
+    expected = oracle(SGD, SITES, 2, 4, pull=0.1)
+    np.testing.assert_array_equal(get_vector(federation.model), expected)
+
+
+# Rows that arrive
+
+
+def test_rows_that_arrive_are_labelled_first_and_trained_on_later(threads):
+    X, y = load(8, rows=50)
+    with Federation(threads, SGD, SITES, batch=BATCH) as federation:
+        federation.run(2, 5)
+        ticket = federation.arrive("JFK", lambda: X)
+        assert federation.round(1).rows["JFK"] <= BATCH
+        federation_model = federation.history[1].number
+        error = federation.truth("JFK", ticket, lambda: y)
+        assert 0 <= error < 0.5 and federation_model == 2
+        site = next(s for s in actors(threads, federation) if s.name == "JFK")
+        np.testing.assert_array_equal(site.X[200:], X)
+        np.testing.assert_array_equal(site.y[200:], y)
+        assert federation._found["JFK"]["rows"] == 250 and not site.waiting
+        assert federation.round(4).lost == ()
+        ticket = federation.arrive("JFK", lambda: X)
+        with pytest.raises(ValueError, match="no site had at the start"):
+            federation.truth("JFK", ticket, lambda: y + 5)
+        with pytest.raises(ValueError, match="5 columns came, not 6"):
+            federation.arrive("JFK", lambda: X[:, :5])
+        with pytest.raises(ValueError, match="no site 'BOS'"):
+            federation.arrive("BOS", lambda: X)
+
+
+# A kernel that ends
+
+
+@pytest.mark.parametrize("rule", [None, Momentum(beta=0.5)])
+def test_a_new_federation_goes_on_from_a_checkpoint_bit_for_bit(threads, tmp_path, rule):
+    path, options = tmp_path / "round.npz", {"batch": BATCH}
+    if rule:
+        options["combine"] = rule
+    with Federation(threads, SGD, SITES, **options) as federation:
+        federation.run(4, 5)
+        whole = get_vector(federation.model)
+    if rule:
+        options["combine"] = Momentum(beta=0.5)
+    with Federation(threads, SGD, SITES, checkpoint=path, **options) as federation:
+        federation.run(2, 5)
+        federation._submit("EWR", "train", (3, whole, 0, None, 5, None, 0.0))  # a broken round
+    if rule:
+        options["combine"] = Momentum(beta=0.5)
+    with Federation(threads, SGD, SITES, checkpoint=path, **options) as federation:
+        assert federation.number == 2
+        assert [record.number for record in federation.run(2, 5)] == [3, 4]
+        np.testing.assert_array_equal(get_vector(federation.model), whole)
+    assert [file.name for file in tmp_path.iterdir()] == ["round.npz"]  # nothing half-written
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", None])
+def test_what_is_no_checkpoint_is_refused_by_name(threads, tmp_path, content):
+    path = tmp_path / "round.npz"
+    if content is None:
+        np.savez(path, vector=np.array([print], dtype=object))  # a pickle, which is not read
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match="round.npz is no checkpoint of a federation"):
+        Federation(threads, SGD, SITES, checkpoint=path)
+
+
+def test_the_checkpoint_of_another_model_is_refused(threads, tmp_path):
+    path = tmp_path / "round.npz"
+    with Federation(threads, SGD, SITES, checkpoint=path) as federation:
+        federation.round(1)
+    wide = {name: partial(load, 1, columns=5) for name in SITES}
+    with pytest.raises(ValueError, match="checkpoint of another model"):
+        Federation(threads, SGD, wide, checkpoint=path)
 
 
 # Names of columns
@@ -561,6 +737,88 @@ def test_from_as_many_sites_on_a_rule_protects(rule, needed):
             assert "leaves nothing" in str(error)
 
 
+def test_krum_and_clipping_by_hand():
+    vectors = np.array([[0.0], [1.0], [1.5], [1.75], [900.0]])
+    assert krum(vectors) == 1.5
+    with pytest.raises(ValueError, match="bad=2 needs 7 sites; there are 5"):
+        krum(vectors, bad=2)
+    before = np.array([1.0, 1.0])
+    far, near = before + [3.0, 4.0], before + [0.3, 0.4]
+    found = clipped(np.array([far, near]), np.array([1, 1]), before, limit=1.0)
+    np.testing.assert_allclose(found, before + [0.45, 0.6])
+    for limit in (0, -1, np.nan, "1"):
+        with pytest.raises(ValueError, match="limit must be a number above 0"):
+            clipped(np.array([far]), np.ones(1), before, limit=limit)
+    assert sites_needed(partial(clipped, limit=1, rule=krum)) == 5
+    assert sites_needed(Momentum(rule=coordinate_median)) == 3
+    assert rule_name(partial(krum, bad=2)) == "krum(bad=2)"
+
+
+def test_rules_equal_flowers():
+    reason = "Flower is not installed: uv sync --extra bench"
+    aggregate = pytest.importorskip("flwr.server.strategy.aggregate", reason=reason)
+    rng = np.random.default_rng(0)
+    vectors, rows, before = rng.normal(size=(7, 5)), rng.integers(1, 99, 7), rng.normal(size=5)
+    results = [([v], int(n)) for v, n in zip(vectors, rows, strict=True)]
+    pairs = [
+        (weighted_mean(vectors, rows), aggregate.aggregate(results)),
+        (coordinate_median(vectors), aggregate.aggregate_median(results)),
+        (trimmed_mean(vectors, trim=0.3), aggregate.aggregate_trimmed_avg(results, 0.3)),
+        (krum(vectors, bad=2), aggregate.aggregate_krum(results, 2, 0)),
+    ]
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs[0], rtol=1e-13)
+    privacy = pytest.importorskip("flwr.common.differential_privacy", reason=reason)
+    for vector in vectors:
+        short = [vector.copy()]
+        privacy.compute_clip_model_update(short, [before], 0.7)
+        found = clipped(vector[None], np.ones(1), before, limit=0.7)
+        np.testing.assert_allclose(found, short[0], rtol=1e-13)
+
+
+# A sum of which nobody sees the parts
+
+
+def masked_sites(vectors):
+    names = [f"site {n}" for n in range(len(vectors))]
+    secrets = {
+        frozenset((a, b)): int.from_bytes((a + b).encode(), "big")
+        for a in names
+        for b in names
+        if a < b
+    }
+    return {
+        name: mask(v, name, {o: secrets[frozenset((name, o))] for o in names if o != name})
+        for name, v in zip(names, vectors, strict=True)
+    }, names
+
+
+def test_masks_cancel_in_the_sum_and_hide_each_vector():
+    vectors = np.random.default_rng(0).normal(size=(5, 400)) * 100
+    masked, names = masked_sites(vectors)
+    rounded = np.round(vectors * 2**32) / 2**32
+    np.testing.assert_array_equal(unmask(masked, names), rounded.sum(axis=0))  # bit for bit
+    np.testing.assert_allclose(unmask(masked, names), vectors.sum(axis=0), atol=5 * 2.0**-33)
+    for vector, hidden in zip(vectors, masked.values(), strict=True):
+        bits = np.unpackbits(hidden.view("u1")).mean()
+        assert 0.48 < bits < 0.52  # as many ones as noise has
+        assert abs(np.corrcoef(hidden.astype("f8"), vector)[0, 1]) < 0.2
+    other = vectors.copy()
+    other[0], other[1] = vectors[1], vectors[0]  # another distribution of the same sum
+    swapped, _ = masked_sites(other)
+    np.testing.assert_array_equal(unmask(swapped, names), unmask(masked, names))
+
+
+def test_a_masked_sum_without_a_site_is_refused():
+    masked, names = masked_sites(np.ones((3, 2)))
+    del masked["site 1"]
+    with pytest.raises(ValueError, match="nothing came from site 1, .* new secrets"):
+        unmask(masked, names)
+    for bad in (np.nan, np.inf, 2.0**21):
+        with pytest.raises(ValueError, match="can be masked"):
+            mask(np.array([bad]), "a", {"b": 1})
+
+
 def test_the_quorum_is_what_the_rule_needs(threads):
     with Federation(threads, SGD, SITES, combine=coordinate_median) as federation:
         assert federation.quorum == 3
@@ -620,7 +878,7 @@ def test_a_bad_site_is_refused_by_name(threads, bad, message):
     finally:
         gc.enable()
     with Federation(threads, SGD, SITES) as federation:  # and the workers are as good as before
-        assert federation.round(1).synced
+        assert federation.round(1).lost == ()
 
 
 def wait_until_free(client):
@@ -706,7 +964,7 @@ def test_a_site_that_comes_back_is_checked_as_at_the_start(threads):
             for _ in range(2):  # and again in the next round: it is not taken for ready
                 record = federation.round(1)
                 assert list(record.refused) == ["JFK"] and record.lost == ()
-                assert re.search(message, record.refused["JFK"]) and record.synced
+                assert re.search(message, record.refused["JFK"])
         federation._loads["JFK"] = SITES["JFK"]
         assert set(federation.round(1).batches) == set(SITES)
 
@@ -739,6 +997,14 @@ def test_bad_calls_are_refused(threads):
 def test_a_drift_needs_a_limit(limits):
     with pytest.raises(ValueError, match="limit|must be a number of at least 0"):
         Drift(**limits)
+
+
+def no_number(vectors, rows, before):
+    return vectors[0] * np.nan
+
+
+def no_rule(vectors, rows, before):
+    return vectors
 
 
 def test_a_rule_that_gives_no_numbers_changes_nothing(threads):
