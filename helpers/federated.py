@@ -14,8 +14,7 @@ Dask is no trust boundary: who has the client can run any code at any site.
 
 import os
 from dataclasses import dataclass, field
-from math import isfinite
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from time import monotonic, sleep
 from uuid import uuid4
@@ -24,10 +23,18 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_array
 
-from helpers.combining import rule_name, sites_needed, weighted_mean
+from helpers.admission import (
+    agree,
+    assign,
+    check_arguments,
+    check_count,
+    quorum_for,
+    workers_of,
+    wrong_count,
+    wrong_vector,
+)
+from helpers.combining import sites_needed, weighted_mean
 from helpers.sites import Site, ask, check_estimator, column_names, get_vector, prepare, set_vector
-
-WEIGHTS = ("trained", "held", "equal")
 
 
 class QuorumError(RuntimeError):
@@ -194,14 +201,14 @@ class Federation:
         checkpoint=None,
     ):
         check_estimator(estimator)
-        _check_arguments(sites, batch, test, combine, weights, deadline, pull)
+        check_arguments(sites, batch, test, combine, weights, deadline, pull)
         self.client, self.combine, self.weights = client, combine, weights
-        self.quorum = _check_quorum(quorum, len(sites), combine)
+        self.quorum = quorum_for(quorum, len(sites), combine)
         self.deadline, self._pull, self._checkpoint = deadline, pull, checkpoint
         self.number, self.history, self.lost, self.places = 0, [], set(sites), {}
         self._loads, self._settings = dict(sites), (batch, test)
         self._classify, self._anywhere = is_classifier(estimator), workers is None
-        self._homes = _assign(_workers(client), sites, workers)
+        self._homes = assign(workers_of(client), sites, workers)
         self._actors, self._opening, self._busy, self._tickets = {}, {}, {}, 0
         self._found, self._next, self._seen = {}, dict.fromkeys(sites, 0), {}
         until = monotonic() + deadline
@@ -213,7 +220,7 @@ class Federation:
                 gone = [name for name in missing if name not in self._opening]
                 why = "lost while they loaded" if gone else f"not ready after {deadline:g} s with"
                 raise RuntimeError(f"{why} their rows: {gone or missing}")
-            columns, names, classes, dtype = _agree(self._found, self._classify)
+            columns, names, classes, dtype = agree(self._found, self._classify)
             self.model = prepare(estimator, columns, classes, dtype)
             if names:
                 self.model.feature_names_in_ = np.array(names, dtype=object)
@@ -246,7 +253,7 @@ class Federation:
             If too few sites answered in time. If anything is raised, the global model and the
             place of each site in its rows stay as they were.
         """
-        _check_count(batches=batches)
+        check_count(batches=batches)
         if drift is not None and not isinstance(drift, Drift):
             raise ValueError(f"drift must be a Drift or None, not {drift!r}")
         start, number, before = monotonic(), self.number + 1, get_vector(self.model)
@@ -287,7 +294,7 @@ class Federation:
 
     def run(self, rounds, batches, drift=None):
         """Do several rounds; see `round`. Returns their records, a list of Round."""
-        _check_count(rounds=rounds)
+        check_count(rounds=rounds)
         return [self.round(batches, drift) for _ in range(rounds)]
 
     def add(self, name, load, worker=None):
@@ -302,9 +309,7 @@ class Federation:
             The name of its worker; default: any that is free.
         """
         if name in self._loads or not callable(load):
-            raise ValueError(
-                f"{name!r} is a site already" if callable(load) else "load: a function"
-            )
+            raise ValueError(f"add needs a new name and a function, not {name!r} and {load!r}")
         home = {"name": worker, "nanny": None, "host": None}
         self._loads[name], self._homes[name] = load, home
         self.lost.add(name)
@@ -429,11 +434,11 @@ class Federation:
                 refused[name] = f"it sent {type(answer).__name__}, not an answer"
                 continue
             held = self._found[name]["rows"]
-            wrong = _wrong_count("batches", answer, 1 if drift else batches, batches)
+            wrong = wrong_count("batches", answer, 1 if drift else batches, batches)
             most = min(self._settings[0], held) * batches
-            wrong = wrong or _wrong_count("rows", answer, answer["batches"], most)
-            wrong = wrong or _wrong_count("next", answer, 1, held + self._settings[0])
-            wrong = wrong or _wrong_vector(answer.get("vector"), own)
+            wrong = wrong or wrong_count("rows", answer, answer["batches"], most)
+            wrong = wrong or wrong_count("next", answer, 1, held + self._settings[0])
+            wrong = wrong or wrong_vector(answer.get("vector"), own)
             if wrong or not isinstance(answer.get("reported"), bool):
                 refused[name] = wrong or "it does not say whether it has drifted"
         return refused
@@ -544,7 +549,7 @@ class Federation:
 
     def _open(self, until):
         """Open sites that are lost and have a worker; what the ready ones found, and errors."""
-        there, found, errors = _workers(self.client), {}, {}
+        there, found, errors = workers_of(self.client), {}, {}
         for name in [name for name in self._opening if self.places[name] not in there]:
             self._forget(name)
         for name in self._loads:
@@ -601,7 +606,7 @@ class Federation:
         """
         if self._actors is None:
             raise ValueError("this federation is closed: its sites have forgotten everything")
-        there = _workers(self.client)
+        there = workers_of(self.client)
         for name, actor in list(self._actors.items()):
             gone = actor.status not in ("finished", "pending") or self.places[name] not in there
             if gone and name not in self._opening:
@@ -612,7 +617,7 @@ class Federation:
         refused = {name: str(error).splitlines()[0] for name, error in errors.items()}
         for name, answer in found.items():
             try:
-                _agree(self._found | {name: answer}, self._classify)
+                agree(self._found | {name: answer}, self._classify)
                 new = set(answer["classes"] or ()) - set(getattr(self.model, "classes_", ()))
                 if new:
                     raise ValueError(f"it came with labels that are unknown: {sorted(new)}")
@@ -661,7 +666,7 @@ class Federation:
         except Exception as error:
             raise ValueError(f"{path} is no checkpoint of a federation: {error}") from None
         mine = getattr(self.model, "classes_", np.zeros(0))
-        if _wrong_vector(vector, own) or vector.dtype != own.dtype or list(mine) != list(classes):
+        if wrong_vector(vector, own) or vector.dtype != own.dtype or list(mine) != list(classes):
             raise ValueError(
                 f"{path} is the checkpoint of another model: {vector.shape} {vector.dtype} and the "
                 f"classes {list(classes)}; this one has {own.shape} {own.dtype} and {list(mine)}"
@@ -701,112 +706,3 @@ def _result(future, until):
 
 def _reports(answer):
     return isinstance(answer, dict) and answer.get("reported") is True
-
-
-def _workers(client):
-    """Name, nanny and host of each worker that is there, by its address."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    keys = ("name", "nanny", "host")
-    return {address: {k: worker.get(k) for k in keys} for address, worker in workers.items()}
-
-
-def _assign(there, sites, workers):
-    """The worker of each site: as asked, or one after the other."""
-    by_name = {worker["name"]: worker for worker in there.values()}
-    if workers is None:
-        names = sorted(by_name, key=lambda name: (len(str(name)), str(name)))
-        if len(names) < len(sites):
-            raise ValueError(
-                f"{len(sites)} sites need as many workers, one each; there are {len(names)}"
-            )
-        return {site: by_name[name] for site, name in zip(sites, names, strict=False)}
-    for name in sites:
-        if workers.get(name) not in by_name:
-            raise ValueError(
-                f"site {name}: there is no worker named {workers.get(name)!r}; "
-                f"there are {sorted(by_name, key=str)}"
-            )
-    if len({workers[name] for name in sites}) < len(sites):
-        raise ValueError("two sites have the same worker: their rows would lie in one process")
-    return {name: by_name[workers[name]] for name in sites}
-
-
-def _agree(found, classify):
-    """Columns, their names, classes and dtype of all sites; raise ValueError if they differ."""
-    for what in ("columns", "names of columns", "dtype", "kind of labels"):
-        values = {name: answer[what] for name, answer in found.items() if answer[what] is not None}
-        if len(set(values.values())) > 1:
-            said = ", ".join(f"{name} {_shown(value)}" for name, value in values.items())
-            raise ValueError(
-                f"the sites differ in {what} ({said}): one model needs the same {what}"
-            )
-    first = next(iter(found.values()))
-    names = next((a["names of columns"] for a in found.values() if a["names of columns"]), None)
-    classes = sorted({label for answer in found.values() for label in answer["classes"] or ()})
-    return first["columns"], names, classes if classify else None, first["dtype"]
-
-
-def _shown(value):
-    return f"[{', '.join(value)}]" if isinstance(value, tuple) else value
-
-
-def _wrong_count(what, answer, least, most):
-    """What is wrong with a count that a site sent, or None."""
-    count = answer.get(what)
-    if not isinstance(count, Integral) or not least <= count <= most:
-        limits = f"{least}" if least == most else f"from {least} to {most}"
-        return f"it says {what}={count!r}; {limits} can be"
-    return None
-
-
-def _wrong_vector(vector, own):
-    """What is wrong with the parameters that a site sent, or None."""
-    if not isinstance(vector, np.ndarray) or vector.dtype.kind != "f":
-        return f"it sent {getattr(vector, 'dtype', type(vector).__name__)}, not {own.dtype}"
-    if vector.shape != own.shape:
-        return f"it sent the shape {vector.shape}, the parameters are {own.shape}"
-    with np.errstate(over="ignore"):  # too large for the model is not finite there
-        bad = np.count_nonzero(~np.isfinite(vector.astype(own.dtype)))
-    return f"{bad} of its {len(own)} parameters are not finite" if bad else None
-
-
-def _check_arguments(sites, batch, test, combine, weights, deadline, pull):
-    if not isinstance(sites, dict) or not sites:
-        raise ValueError('sites must be a dict: {"name": function that loads its rows, ...}')
-    for name, load in sites.items():
-        if not callable(load):
-            raise ValueError(
-                f"site {name}: give a function that loads the rows at the site, not "
-                f"{type(load).__name__}: rows given here would travel"
-            )
-    _check_count(batch=batch)
-    for name, share in (("test", test), ("pull", pull)):
-        if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share < 1:
-            raise ValueError(f"{name} must be a share of at least 0 and below 1, not {share!r}")
-    if not callable(combine):
-        raise ValueError(f"combine must be a function of (vectors, rows, before), not {combine!r}")
-    if weights not in WEIGHTS:
-        raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, not {weights!r}")
-    if not isinstance(deadline, Real) or not 0 < deadline or not isfinite(deadline):
-        raise ValueError(f"deadline must be a number of seconds above 0, not {deadline!r}")
-
-
-def _check_quorum(quorum, sites, combine):
-    """How many sites must answer; raise ValueError if the rule needs more."""
-    needed = sites_needed(combine)
-    if quorum is None:
-        quorum = max(sites // 2 + 1, needed)
-    elif isinstance(quorum, bool) or quorum not in range(1, sites + 1):
-        raise ValueError(f"quorum must be from 1 to the {sites} sites, not {quorum!r}")
-    if needed > min(quorum, sites):
-        raise ValueError(
-            f"{rule_name(combine)} needs {needed} sites; there are {sites}, and the quorum is "
-            f"{quorum}: from fewer it protects against none"
-        )
-    return quorum
-
-
-def _check_count(**numbers):
-    for name, number in numbers.items():
-        if not isinstance(number, Integral) or isinstance(number, bool) or number < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, not {number!r}")
