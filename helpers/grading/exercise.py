@@ -1,5 +1,6 @@
 """What an exercise is, how an answer is observed and judged, and how the result is shown."""
 
+import contextlib
 import difflib
 import dis
 import importlib
@@ -199,7 +200,11 @@ def all_exercises():
 
 def find_exercise(id):
     """Find an exercise by its number; raise ValueError with the near ones if there is none."""
-    exercises = all_exercises()
+    name = f"helpers.grading.lessons.lesson_{str(id)[:2]}"
+    known = {}
+    with contextlib.suppress(ModuleNotFoundError):  # what other lessons import takes seconds
+        known = {exercise.id: exercise for exercise in importlib.import_module(name).EXERCISES}
+    exercises = known if id in known else all_exercises()
     if id in exercises:
         return exercises[id]
     near = difflib.get_close_matches(str(id), exercises, cutoff=0.5) or list(exercises)

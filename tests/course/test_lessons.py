@@ -1,6 +1,7 @@
 """papermill runs lessons with other parameters, solutions and exercises; facts still hold."""
 
 import difflib
+import multiprocessing
 import os
 import re
 import sys
@@ -53,6 +54,20 @@ def folder(tmp_path):
     new = tmp_path / "a folder"
     new.mkdir()
     return new
+
+
+@pytest.fixture
+def forked_workers(monkeypatch):
+    """Let workers be copies of a process that has done the imports, where the system can fork.
+
+    The imports of each worker are half of the time of a lesson with four. nbval runs every lesson
+    as a student does; the tests with this fixture ask what does not depend on how workers start.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
+        # Dask sets this for its workers, before they import NumPy; these have it imported.
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
 
 
 # Running
@@ -156,7 +171,7 @@ def test_every_lesson_has_its_exercises():
 
 @pytest.mark.parametrize("n_workers", [1, 4])
 @by_name(LESSONS)
-def test_a_lesson_says_the_same_with_other_workers(path, n_workers, folder):
+def test_a_lesson_says_the_same_with_other_workers(path, n_workers, folder, forked_workers):
     stored = read(path)
     different = list(differences(stored, execute(path, folder, n_workers=n_workers)))
     if different:
@@ -165,7 +180,7 @@ def test_a_lesson_says_the_same_with_other_workers(path, n_workers, folder):
 
 
 @by_name(OPTIONAL)
-def test_what_is_optional_can_be_left_out(path, folder):
+def test_what_is_optional_can_be_left_out(path, folder, forked_workers):
     core = without_optional(read(path))
     shorter = folder / path.name
     shorter.write_text(dumps(core), encoding="utf-8")

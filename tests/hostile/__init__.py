@@ -26,15 +26,21 @@ class Hostile:
     expected: dict = field(default_factory=dict)
     note: str = ""
     folder: bool = False
+    alone: bool = False
 
 
-def hostile(lesson="01", note="", **expected):
-    """Register a function that changes a `Book`. ``_3="timed out"`` is about exercise NN.3."""
+def hostile(lesson="01", note="", alone=False, **expected):
+    """Register a function that changes a `Book`. ``_3="timed out"`` is about exercise NN.3.
+
+    What asks for no note may share a submission with others, see `shared`, if it is not `alone`:
+    what it leaves behind would hide what they do.
+    """
 
     def register(make):
         statuses = dict(LEFT_OUT) if lesson == "01" else {}
         statuses |= {f"{lesson}.{number[1:]}": status for number, status in expected.items()}
-        HOSTILE.append(Hostile(make.__name__.replace("_", "-"), make, lesson, statuses, note))
+        name = make.__name__.replace("_", "-")
+        HOSTILE.append(Hostile(name, make, lesson, statuses, note, alone=alone))
         return make
 
     return register
@@ -98,3 +104,78 @@ class Book:
         """Write the notebook."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.notebook()), encoding="utf-8")
+
+
+# Starting is most of what a submission costs: what needs no process of its own shares one.
+
+SLOTS = {"count_missing": "01.1", "share_late": "01.2", "standardize": "01.3"}  # 01.4 stays honest
+CELLS = 4  # cases that add cells, in one submission
+
+
+@dataclass
+class Submission:
+    """What one student hands in: `expected` holds for each case what it is about."""
+
+    name: str
+    book: Book
+    expected: dict  # name of a case: {exercise: the start of its status}
+
+
+def shared(cases):
+    """Put cases into submissions: answers beside answers, cells after cells, the others alone.
+
+    Parameters
+    ----------
+    cases : list of Hostile
+        Those that do not write their files themselves.
+
+    Returns
+    -------
+    list of Submission
+    """
+    whole, answers, cells = [], [], []
+    for case in cases:
+        book, plain = Book(case.lesson), Book(case.lesson).cells
+        case.make(book)
+        number = None if case.lesson != "01" else book.find("count_missing")
+        first = book.cells[: -len(plain)]
+        if case.alone or case.note or case.lesson != "01":
+            whole.append(Submission(case.name, book, {case.name: case.expected}))
+        elif case.expected == LEFT_OUT and book.cells == [*first, *plain]:
+            cells.append((case, first))
+        elif case.expected.keys() == {*LEFT_OUT, "01.1"} and _same_but(number, book.cells, plain):
+            answers.append((case, book.cells[number]))
+        else:
+            whole.append(Submission(case.name, book, {case.name: case.expected}))
+    return [*whole, *_beside(answers), *_one_after_another(cells)]
+
+
+def _same_but(number, cells, others):
+    """Whether one cell makes the difference."""
+    return cells[:number] == others[:number] and cells[number + 1 :] == others[number + 1 :]
+
+
+def _beside(answers):
+    """Three answers in each submission, dealt out like cards: slow ones stand side by side."""
+    # What uses its inputs can only be the answer that it was written for.
+    answers = sorted(answers, key=lambda answer: "inputs[" not in answer[1])
+    count = -(-len(answers) // len(SLOTS))
+    made = [Submission(f"answers-{n}", Book("01"), {}) for n in range(count)]
+    for number, (case, cell) in enumerate(answers):
+        one = made[number % count]
+        name, id = list(SLOTS.items())[number // count]
+        one.book.cells[one.book.find(name)] = cell.replace("count_missing", name)
+        one.expected[case.name] = {id: case.expected["01.1"]}
+    return made
+
+
+def _one_after_another(cells):
+    """Four cases' cells in each submission: what ends it is left out at the next start."""
+    made = []
+    for number in range(0, len(cells), CELLS):
+        one = Submission(f"cells-{number // CELLS}", Book("01"), {})
+        for case, first in cells[number : number + CELLS]:
+            one.book.cells[:0] = first
+            one.expected[case.name] = {}
+        made.append(one)
+    return made

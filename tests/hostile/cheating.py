@@ -61,7 +61,7 @@ try:
 except ImportError:
     pass
 for name in list(sys.modules):
-    if name.startswith("helpers.grading."):
+    if name.startswith(("helpers.grading.lessons.", "helpers.grading.grader.")):
         raise SystemError("LEAK:", name)
 """)
 
@@ -196,7 +196,7 @@ get_ipython().input_transformers_cleanup.append(fail)
 """)
 
 
-@hostile(_1="not yet")
+@hostile(alone=True, _1="not yet")
 def gives_the_inputs_of_check(book):
     book.answer(
         "count_missing", "return {'tailnum': 4, 'gate': 0, 'dep_delay': 7, 'arr_delay': 12}"

@@ -159,13 +159,14 @@ def ends_itself_after_all(book):
 # These are honest: they lose no point and get no note.
 
 
-@hostile()
+@hostile(alone=True)
 def imports_check_from_where_it_is_defined(book):
     book.first("from helpers.grading.exercise import check")
     book.first("import helpers.grading as g\nfrom helpers import grading\ng.check, grading.check")
     book.first("import helpers.grading.exercise\nhelpers.grading.exercise.check('01.1')")
     book.first("from helpers.grading import exercise\nexercise.check('01.2')")
     book.first("from helpers.grading import *\ncheck('01.3')")
+    book.wrap("count_missing", "return answer(*inputs, **named)")  # not the course's own solution
 
 
 @hostile()

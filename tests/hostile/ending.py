@@ -3,7 +3,7 @@
 from tests.hostile import hostile
 
 
-@hostile(_1="not defined: cell 3: SyntaxError")
+@hostile(alone=True, _1="not defined: cell 3: SyntaxError")
 def syntax_error(book):
     book.cells[book.find("count_missing")] = "def count_missing(table:\n    return {}"
 
@@ -28,7 +28,7 @@ while True:
     book.answer("share_late", loop)
 
 
-@hostile()
+@hostile(alone=True)
 def endless_cell(book):
     book.first("while True: pass")
 
@@ -103,7 +103,7 @@ def killed_later_by_an_alarm(book):
     book.cells.insert(1, "import time\ntime.sleep(0.1)")
 
 
-@hostile()
+@hostile(alone=True)
 def killed_later_by_a_thread(book):
     book.first("import os, threading\nthreading.Timer(0.3, os._exit, [7]).start()")
 
@@ -136,17 +136,18 @@ import os; os.kill(os.getpid(), 11)"""
     book.answer("same_numbers", deep)
 
 
-@hostile(_1="started too many processes")
+# A slow machine may reach the limit of time first: either way nothing is earned.
+@hostile(alone=True, _1=("started too many processes", "timed out"))
 def fork_bomb_in_an_answer(book):
     book.answer("count_missing", "import os\nwhile True: os.fork()")
 
 
-@hostile()
+@hostile(alone=True)
 def fork_bomb_in_a_cell(book):
     book.first("import os\nwhile True: os.fork()")
 
 
-@hostile()
+@hostile(alone=True)
 def thread_bomb(book):
     book.first(
         "import threading, time\n"
@@ -159,7 +160,7 @@ def memory_hog(book):
     book.answer("count_missing", "hog = []\nwhile True: hog.append(bytearray(2**24))")
 
 
-@hostile()
+@hostile(alone=True)
 def memory_hog_in_a_cell(book):
     book.first("hog = b'x' * 2**26\nwhile True: hog += hog")
 
@@ -217,7 +218,7 @@ time.sleep(99)"""
     book.answer("count_missing", body)
 
 
-@hostile()
+@hostile(alone=True)
 def raises_memory_error_in_a_cell_and_keeps_it(book):
     book.first("""
 hog = []
@@ -229,12 +230,12 @@ except MemoryError as error:
 """)
 
 
-@hostile()
+@hostile(alone=True)
 def keeps_half_of_the_memory(book):
     book.first("hog = []\nfor _ in range(85): hog.append(bytes([1]) * 2**24)")
 
 
-@hostile()
+@hostile(alone=True)
 def shows_a_gigabyte(book):
     book.first("'x' * 2**29")
     book.first("print('x' * 2**29)")
@@ -266,14 +267,14 @@ def prints_a_gigabyte(book):
     book.wrap("count_missing", "for _ in range(10**5): print('x' * 100)\nreturn answer(*inputs)")
 
 
-@hostile()
+@hostile(alone=True)
 def ten_thousand_figures(book):
     book.first(
         "import matplotlib.pyplot as plt\nfor _ in range(10_000): plt.plot([1, 2]); plt.figure()"
     )
 
 
-@hostile(_1="not yet")
+@hostile(alone=True, _1="not yet")
 def returns_too_much(book):
     book.answer("count_missing", "return {str(i): list(range(1000)) for i in range(10**4)}")
 
@@ -289,12 +290,12 @@ return Slow(a=1)"""
     book.answer("count_missing", body)
 
 
-@hostile()
+@hostile(alone=True)
 def hangs_when_the_process_ends(book):
     book.first("import atexit, time\natexit.register(time.sleep, 1000)")
 
 
-@hostile()
+@hostile(alone=True)
 def leaves_processes_behind(book):
     book.first(
         "import os, subprocess\n"
@@ -307,11 +308,11 @@ def leaves_processes_behind(book):
     )
 
 
-@hostile()
+@hostile(alone=True)
 def closes_all_pipes(book):
     book.first("import os\nos.closerange(0, 200)")
 
 
-@hostile()
+@hostile(alone=True)
 def breaks_the_output(book):
     book.first("import sys\nsys.stdout = sys.stderr = None\nsys.displayhook = None")

@@ -13,7 +13,7 @@ def deleted_cells(book):
     book.cells = [cell for cell in book.cells if not cell.startswith("check(")]
 
 
-@hostile()
+@hostile(alone=True)
 def copied_cells(book):
     book.cells += book.cells
     book.cells += book.cells

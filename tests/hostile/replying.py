@@ -132,7 +132,7 @@ for number in range(3, 64):
 """)
 
 
-@hostile()
+@hostile(alone=True)
 def process_reads_the_requests(book):
     book.first("""
 import os

@@ -75,7 +75,8 @@ def suspicious(cells):
     >>> suspicious(["import ctypes"])
     ['please look: the code uses ctypes']
     """
-    text = "\n".join(cells)
+    # `check` may be imported from where it is defined.
+    text = "\n".join(cells).replace("helpers.grading.exercise", "")
     words = [word for word in SUSPICIOUS if word in text]
     return [f"please look: the code uses {', '.join(words)}"] if words else []
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -210,12 +211,26 @@ def _observe_honest_auc(function, seed):
     return {"answer": answer, "changed": bool((given != X).any()), "example": example}
 
 
-def _leaks(X, y, k):
+@cache
+def _right_auc(seed):
+    X, y, k = _rows_to_score(seed)
+    return _auc(_pipeline(k), X, y)
+
+
+@cache
+def _example_auc():
+    X, y, k = _noise()
+    return _auc(_pipeline(k), X, y)
+
+
+@cache  # a class is judged with one seed
+def _leaks(seed):
     """Scores that come from what learners do wrong, each with its hint: first leaks, then slips."""
     from sklearn.feature_selection import SelectKBest
     from sklearn.metrics import roc_auc_score
     from sklearn.preprocessing import StandardScaler
 
+    X, y, k = _rows_to_score(seed)
     chosen = SelectKBest(k=k).fit_transform(X, y)
     scaled, chosen_scaled = (StandardScaler().fit_transform(rows) for rows in (X, chosen))
     fitted = _pipeline(k).fit(X, y)
@@ -243,12 +258,12 @@ def _leaks(X, y, k):
 
 
 def _judge_honest_auc(facts, seed):
-    facts, (X, y, k) = Facts(facts), _rows_to_score(seed)
+    facts = Facts(facts)
     answer = facts["answer"]
     folds = "Those are the scores of the folds: return their mean."
     yield returns(0, [answer, facts["example"]], "float", "one number", array=folds, list=folds)
-    right = close(answer.value, _auc(_pipeline(k), X, y))
-    leaks, slips = ([], []) if right else _leaks(X, y, k)
+    right = close(answer.value, _right_auc(seed))
+    leaks, slips = ([], []) if right else _leaks(seed)
     leak, slip = (
         next((text for score, text in known if close(answer.value, score)), "")
         for known in (leaks, slips)
@@ -256,8 +271,7 @@ def _judge_honest_auc(facts, seed):
     hint = leak or "This is not the score of five folds, each judged by what has not seen it."
     inside = right or bool(slip and not leak)
     yield Check(2, "selects the columns inside the folds", inside, hint)
-    X, y, k = _noise()
-    holds = close(facts["example"].value, _auc(_pipeline(k), X, y))
+    holds = close(facts["example"].value, _example_auc())
     yield with_example(Check(1, "scores the whole pipeline", right, slip), holds)
     hint = "The rows that were given were changed: somebody else may need them."
     yield Check(1, "leaves the rows as they are", facts.get("changed", True) is False, hint)
@@ -327,9 +341,33 @@ def _best(answer):
     return first.mapping, second.value
 
 
-def _judge_search_on_cluster(facts, seed):
+@cache  # a class is judged with one seed
+def _searched(seed):
+    """The search that is asked for, done here, and the scores of what learners do instead."""
     from sklearn.model_selection import GridSearchCV
 
+    (X, y), (model, grid) = _search_problem(seed), _model_and_grid()
+    search = GridSearchCV(model, grid, scoring="roc_auc", cv=5).fit(X, y)
+    mistakes = {
+        "That score is an accuracy: ask for the ROC AUC with scoring.":
+            GridSearchCV(model, grid, cv=5).fit(X, y).best_score_,
+        "Those are the worst parameters: higher is better.":
+            float(search.cv_results_["mean_test_score"].min()),
+        "That score is of the rows that trained the model: return the mean of the folds.":
+            float(search.score(X, y)),
+    }  # fmt: skip
+    return search, mistakes
+
+
+@cache
+def _easily_searched():
+    from sklearn.model_selection import GridSearchCV
+
+    model, grid, X, y = _easy_search()
+    return GridSearchCV(model, grid, scoring="roc_auc", cv=5).fit(X, y)
+
+
+def _judge_search_on_cluster(facts, seed):
     facts = Facts(facts)
     answer = facts["answer"]
     hint = "fit was given futures: it needs the arrays, the same that you tell joblib to scatter."
@@ -346,22 +384,12 @@ def _judge_search_on_cluster(facts, seed):
     hint = "Return two things, in this order: a dict of parameters, and a number."
     pair = [item.kind for item in answer.items] == ["dict", "float"]
     yield Check(0, "a dict and a number", pair, hint)
-    (X, y), (model, grid) = _search_problem(seed), _model_and_grid()
-    search = GridSearchCV(model, grid, scoring="roc_auc", cv=5).fit(X, y)
+    search, mistakes = _searched(seed)
     params, score = _best(answer)
-    mistakes = {
-        "That score is an accuracy: ask for the ROC AUC with scoring.":
-            GridSearchCV(model, grid, cv=5).fit(X, y).best_score_,
-        "Those are the worst parameters: higher is better.":
-            float(search.cv_results_["mean_test_score"].min()),
-        "That score is of the rows that trained the model: return the mean of the folds.":
-            float(search.score(X, y)),
-    }  # fmt: skip
     hint = "These are not the best parameters and score of five folds, judged by ROC AUC."
     hint = named(score, mistakes, hint)
     right = params == search.best_params_ and close(score, search.best_score_)
-    model, grid, X, y = _easy_search()
-    easy = GridSearchCV(model, grid, scoring="roc_auc", cv=5).fit(X, y)
+    easy = _easily_searched()
     params, score = _best(facts["example"])
     holds = params == easy.best_params_ and close(score, easy.best_score_)
     yield with_example(Check(1, "finds the best of the grid", right, hint), holds)

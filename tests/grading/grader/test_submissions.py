@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 
 import pytest
@@ -598,13 +597,24 @@ def test_progress_is_shown_from_the_start(tmp_path):
 # The command
 
 
-def run(*arguments):
-    call = [sys.executable, "-m", "helpers.grading", "grade", *map(str, arguments)]
-    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
-    return done.returncode, done.stdout + done.stderr
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """A function that runs the command here, where everything is imported: status and text."""
+
+    def run_here(*arguments):
+        try:
+            code = main(["grade", *map(str, arguments)])
+        except SystemExit as stopped:  # the interpreter would print the words, and end with 1
+            code = 1
+            print(stopped)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    monkeypatch.chdir(ROOT)
+    return run_here
 
 
-def test_doubts_stop_the_run_before_anything_has_run(tmp_path):
+def test_doubts_stop_the_run_before_anything_has_run(tmp_path, run):
     for name in ("Anna", "anna"):
         Book("01").write(tmp_path / "in" / name / "01.ipynb")
     for options in (["--plan"], ["--out", tmp_path / "out"]):
@@ -618,7 +628,7 @@ def test_doubts_stop_the_run_before_anything_has_run(tmp_path):
     assert code == 0 and "2 students" in printed and "No doubts." in printed
 
 
-def test_results_do_not_go_where_the_submissions_are(tmp_path):
+def test_results_do_not_go_where_the_submissions_are(tmp_path, run):
     Book("01").write(tmp_path / "in" / "anna" / "01.ipynb")
     for out in (tmp_path / "in" / "results", tmp_path / "in"):
         code, printed = run(tmp_path / "in", "--out", out)
