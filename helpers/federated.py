@@ -227,7 +227,9 @@ class Federation:
             self._seen = dict.fromkeys(sites, getattr(self.model, "t_", None))
             if checkpoint is not None and Path(checkpoint).exists():
                 self._resume()
-            self._ask("start", {name: (self.model,) for name in sites}, until)
+            ready = self._ask("start", {name: (self.model,) for name in sites}, until)
+            if missing := [name for name in sites if name not in ready]:
+                raise RuntimeError(f"not ready after {deadline:g} s: {missing}")
         except BaseException:
             self.close()
             raise
@@ -580,7 +582,8 @@ class Federation:
 
     def _forget(self, name):
         """Give up a site's actor; it counts as lost."""
-        futures = [self._opening.pop(name, None), self._actors.pop(name, None)]
+        known = (self._opening, self._busy, self._actors)
+        futures = [futures.pop(name, None) for futures in known]
         self.client.cancel([future for future in futures if future is not None], force=True)
         self.lost.add(name)
 
@@ -622,7 +625,8 @@ class Federation:
                 if new:
                     raise ValueError(f"it came with labels that are unknown: {sorted(new)}")
                 self._found[name] = answer
-                self._ask("start", {name: (self.model,)}, until)
+                if name not in self._ask("start", {name: (self.model,)}, until):
+                    self._forget(name)  # too late: it is opened again in the next round
             except ValueError as error:
                 refused[name] = str(error).splitlines()[0]
                 self._forget(name)  # it is not ready, and counts as lost
