@@ -147,7 +147,7 @@ def describe_cluster(client):
 
 @contextmanager
 def quiet_workers(client):
-    """Keep the workers' own logs quiet while tasks fail on purpose; afterwards they log again.
+    """Keep the workers' own logs quiet while tasks fail on purpose; then they log as before.
 
     Parameters
     ----------
@@ -161,11 +161,16 @@ def quiet_workers(client):
     invalid literal for int() with base 10: 'x'
     >>> close_cluster()
     """
+    # All are asked before one is changed: workers that are threads share what they log.
+    before = client.run(lambda: logging.root.manager.disable)
     client.run(logging.disable, logging.CRITICAL)
     try:
         yield
     finally:
-        client.run(logging.disable, logging.NOTSET)
+        there = client.scheduler_info(n_workers=-1)["workers"]
+        for level in set(before.values()):
+            same = [address for address in there if before.get(address) == level]
+            client.run(logging.disable, level, workers=same, on_error="ignore")
 
 
 def _start(backend, n_workers, timeout):

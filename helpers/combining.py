@@ -9,6 +9,7 @@ site's model, the weight of each site in rows, and the global model that all of 
 array([2.])
 """
 
+from copy import copy
 from functools import partial
 from math import ceil, floor
 from numbers import Integral, Real
@@ -242,11 +243,34 @@ def sites_needed(rule):
     return 1
 
 
+def fresh(rule):
+    """Copy a rule with a memory, so that nobody else changes it; any other is as it is.
+
+    Raises
+    ------
+    ValueError
+        If a rule with a memory is inside of another one, where no checkpoint looks for it.
+
+    Examples
+    --------
+    >>> rule = Momentum()
+    >>> fresh(rule) is rule, fresh(weighted_mean) is weighted_mean
+    (False, True)
+    """
+    inner = rule.keywords.get("rule") if isinstance(rule, partial) else getattr(rule, "rule", None)
+    if hasattr(inner, "velocity"):
+        raise ValueError(
+            f"{rule_name(rule)}: a rule with a memory has to be the outer one, "
+            "Momentum(rule=partial(clipped, limit=1.0))"
+        )
+    return copy(rule) if hasattr(rule, "velocity") else rule
+
+
 def rule_name(rule):
     """How a rule is called, with its options."""
     known = getattr(rule, "keywords", {})
     name = getattr(getattr(rule, "func", rule), "__name__", type(rule).__name__)
-    options = ", ".join(f"{key}={getattr(v, '__name__', v)}" for key, v in known.items())
+    options = ", ".join(f"{k}={rule_name(v) if callable(v) else v}" for k, v in known.items())
     return f"{name}({options})" if options else name
 
 

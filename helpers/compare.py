@@ -19,6 +19,7 @@ import pandas as pd
 
 LISTED = 10
 EXACT = 2**53  # from here on float64 does not hold every integer
+DOUBLE = np.float64(1)  # times it, an array has float64 at least
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -198,7 +199,7 @@ def _same(left, right, rtol, atol):
         with np.errstate(all="ignore"):
             same[here] = np.isclose(a, b, rtol=rtol, atol=atol)
         # isclose subtracts in float64, where 2**53 + 1 is 2**53
-        large = (np.abs(a * 1.0) >= EXACT) | (np.abs(b * 1.0) >= EXACT)
+        large = (np.abs(a * DOUBLE) >= EXACT) | (np.abs(b * DOUBLE) >= EXACT)
         one_by_one = np.flatnonzero(large) if {a.dtype.kind, b.dtype.kind} & set("iu") else ()
     else:
         a, b = (column.astype(object).to_numpy()[here] for column in (left, right))

@@ -33,7 +33,7 @@ from helpers.admission import (
     wrong_count,
     wrong_vector,
 )
-from helpers.combining import sites_needed, weighted_mean
+from helpers.combining import fresh, sites_needed, weighted_mean
 from helpers.sites import Site, ask, check_estimator, column_names, get_vector, prepare, set_vector
 
 
@@ -130,7 +130,8 @@ class Federation:
         Share of each site's rows, the last ones, that are kept for `score`.
     combine : callable
         ``combine(vectors, rows, before)``: a rule of `helpers.combining` or your own. The vectors
-        come in the order of `sites`.
+        come in the order of `sites`. One with a memory, such as `helpers.combining.Momentum`, is
+        copied: two federations share none.
     weights : {"trained", "held", "equal"}
         What `combine` gets as `rows`: the rows that a site has trained on in this round, the rows
         that it has, or 1 for each site.
@@ -202,7 +203,7 @@ class Federation:
     ):
         check_estimator(estimator)
         check_arguments(sites, batch, test, combine, weights, deadline, pull)
-        self.client, self.combine, self.weights = client, combine, weights
+        self.client, self.combine, self.weights = client, fresh(combine), weights
         self.quorum = quorum_for(quorum, len(sites), combine)
         self.deadline, self._pull, self._checkpoint = deadline, pull, checkpoint
         self.number, self.history, self.lost, self.places = 0, [], set(sites), {}
@@ -318,11 +319,12 @@ class Federation:
         self._next[name], self._seen[name] = 0, max(self._seen.values(), key=lambda n: n or 0)
 
     def wait_for_sites(self, timeout=60):
-        """Wait until all sites are ready; raise TimeoutError, with their names, if they are not."""
+        """Wait until all sites are ready; raise TimeoutError if they are not, and say which."""
         until = monotonic() + timeout
         while refused := self._welcome(until) or self.lost | set(self._busy):
             if monotonic() > until:
-                raise TimeoutError(f"not ready after {timeout:g} s: {sorted(refused)}")
+                what = refused if isinstance(refused, dict) else sorted(refused)
+                raise TimeoutError(f"not ready after {timeout:g} s: {what}")
             sleep(0.1)
 
     def score(self, model=None):
@@ -550,8 +552,11 @@ class Federation:
         return True
 
     def _open(self, until):
-        """Open sites that are lost and have a worker; what the ready ones found, and errors."""
-        there, found, errors = workers_of(self.client), {}, {}
+        """Open sites that are lost and have a worker; what the ready ones found, and errors.
+
+        Those that are opened now have until then.
+        """
+        there, found, errors, new = workers_of(self.client), {}, {}, set()
         for name in [name for name in self._opening if self.places[name] not in there]:
             self._forget(name)
         for name in self._loads:
@@ -564,8 +569,10 @@ class Federation:
                     key=f"site-{name}-{uuid4().hex}", workers=[place],
                 )  # fmt: skip
                 self._opening[name] = self._submit(name, "open", (self._classify,))
+                new.add(name)
         waiting = dict(self._opening)
-        while waiting and _wait(waiting.values(), until):
+        # One that has had its time already is looked at, and nobody waits for it again.
+        while waiting and _wait(waiting.values(), until if new & waiting.keys() else monotonic()):
             for name in [name for name, future in waiting.items() if future.done()]:
                 future = waiting.pop(name)
                 ready, answer = _result(future, until) if future.status == "finished" else (0, 0)

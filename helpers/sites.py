@@ -210,6 +210,11 @@ class Site:
 
     def truth(self, ticket, load, classify):
         """Compare the labels with the truth; the rows are then trained on, after all others."""
+        if ticket not in self.waiting:
+            raise ValueError(
+                f"site {self.name}: no rows wait with the ticket {ticket!r}: their truth has come, "
+                "or the site was lost since and has forgotten them"
+            )
         X, said = self.waiting[ticket]
         X, y = self._check(X, load(), classify)
         if classify and not np.isin(y, self.model.classes_).all():

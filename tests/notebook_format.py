@@ -73,7 +73,7 @@ def fix(path: Path) -> None:
 
 def is_lesson(path: Path) -> bool:
     """Return whether this is a lesson, not a solution or an exercise."""
-    return path.resolve().parent.name == "course" and path.name[:2].isdigit()
+    return path.resolve().parent.name == "course"
 
 
 def cells(notebook: NotebookNode, kind: str) -> Iterator[tuple[int, NotebookNode]]:

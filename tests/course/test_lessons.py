@@ -38,7 +38,7 @@ def numbered(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
 
 
-LESSONS = numbered(COURSE)
+LESSONS = sorted(COURSE.glob("*.ipynb"))  # an appendix is a lesson without exercises
 SOLUTIONS = numbered(COURSE / "solutions")
 EXERCISES = numbered(COURSE / "exercises")
 
@@ -163,7 +163,7 @@ OPTIONAL = [path for path in LESSONS if r"(optional)\n" in path.read_text(encodi
 
 
 def test_every_lesson_has_its_exercises():
-    names = [path.name for path in LESSONS]
+    names = [path.name for path in numbered(COURSE)]
     assert names, "there is no lesson in course/"
     assert names == [path.name for path in SOLUTIONS]
     assert names == [path.name for path in EXERCISES]

@@ -4,6 +4,7 @@ What a sentence means, no test knows. These find what readers stumbled over most
 that no output has, a term that a later lesson explains, and right answers in one place.
 """
 
+import ast
 import re
 import subprocess
 import sys
@@ -395,3 +396,36 @@ def test_each_helper_of_the_first_lessons_has_its_plain_lines():
         for _, names in re.findall(r"from helpers\.(\w+) import (?!\()(.+)", code):
             for name in re.findall(r"\b[a-z]\w+", names):
                 assert f"`{name}`" in page, f"docs/without_helpers.md has no {name} ({path.name})"
+
+
+# What a plot says to who cannot see it
+
+
+def stale_texts(notebook: NotebookNode) -> Iterator[str]:
+    """Yield alternative texts of plots that the stored output does not have."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code" or "show(" not in cell.source:
+            continue
+        shown = " ".join(
+            output.data.get("text/plain", "") for output in cell.outputs if "data" in output
+        )
+        for call in ast.walk(ast.parse(re.sub(r"^[%!].*$", "pass", cell.source, flags=re.M))):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "show":
+                said = call.args[1]
+                parts = said.values if isinstance(said, ast.JoinedStr) else [said]
+                words = [part.value for part in parts if isinstance(part, ast.Constant)]
+                yield from (text for text in words if text not in shown)
+
+
+@by_name(LESSONS)
+def test_a_plots_text_is_the_one_of_the_code(path):
+    """nbval ignores plots that show times: a text that was changed later would stay as it was."""
+    assert list(stale_texts(read(path))) == []
+
+
+def test_a_stale_text_is_found():
+    output = new_output("display_data", {"text/plain": "A curve that rises."})
+    cell = new_code_cell('show(figure, "A curve that falls.")', outputs=[output])
+    assert list(stale_texts(new_notebook(cells=[cell]))) == ["A curve that falls."]
+    cell.source = 'show(figure, f"A curve that {what}.")'
+    assert list(stale_texts(new_notebook(cells=[cell]))) == []

@@ -318,3 +318,13 @@ def test_workers_are_quiet_inside_and_log_again_after_an_error():
         assert set(client.run(may_log).values()) == {False}
         raise ZeroDivisionError
     assert set(client.run(may_log).values()) == {True}
+
+
+def test_workers_that_somebody_made_quiet_stay_as_quiet():
+    client = start_cluster("cpu", n_workers=2)
+    first, second = client.scheduler_info(n_workers=-1)["workers"]
+    client.run(logging.disable, logging.INFO, workers=[first])
+    with quiet_workers(client), quiet_workers(client):
+        pass
+    levels = client.run(lambda: logging.root.manager.disable)
+    assert levels == {first: logging.INFO, second: logging.NOTSET}

@@ -413,3 +413,25 @@ def test_importing_it_is_cheap():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.stdout, run.returncode) == ("[]\n", 0), run.stderr
+
+
+LAYOUTS = {
+    "column by column": np.asfortranarray,
+    "every second row of another": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "backwards and back": lambda X: X[::-1].copy()[::-1],
+    "big-endian": lambda X: X.astype(">f8"),
+    "half": lambda X: X.astype("float16"),
+    "long": lambda X: X.astype("longdouble"),
+    "whole numbers": lambda X: X.astype("int8"),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("other", LAYOUTS.values(), ids=LAYOUTS)
+def test_layout_and_dtype_make_no_difference(other):
+    X = np.arange(12.0).reshape(4, 3)
+    changed = X.copy()
+    changed[2, 1] = 0
+    for a, b in ((X, other(X)), (other(X), X), (other(X), other(X))):
+        assert compare(a, b).equal
+        assert not compare(changed, b).equal

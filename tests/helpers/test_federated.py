@@ -35,7 +35,7 @@ from helpers.combining import (
     weighted_mean,
 )
 from helpers.federated import Drift, Federation, QuorumError
-from helpers.sites import Site, ask, get_vector, prepare, set_vector
+from helpers.sites import Site, get_vector, prepare, set_vector
 from tests.benchmarks.federated import why_no_flower
 
 COLUMNS, BATCH = 6, 32
@@ -200,6 +200,10 @@ def test_a_model_is_prepared_by_itself_and_has_learned_nothing():
 # What leaves a site
 
 
+def first_rows(dask_worker):
+    return [site.X[0] for site in dask_worker.state.actors.values()]
+
+
 def test_no_row_of_data_reaches_the_client_or_the_scheduler(monkeypatch):
     """Everything that this process reads from its sockets, scheduler and client are in it."""
     from distributed.comm import tcp
@@ -230,8 +234,9 @@ def test_no_row_of_data_reaches_the_client_or_the_scheduler(monkeypatch):
             assert not [value for value in X.ravel() if value.tobytes() in wire]
             assert y[:8].tobytes() not in wire and str(y[:8].tolist())[1:-1].encode() not in wire
         # A row that leaves would be seen.
-        X, _ = client.submit(ask, federation._actors["EWR"], "next_batch", pure=False).result()
-        assert X[0].tobytes() in b"".join(received)
+        home = federation.places["EWR"]
+        (row,) = client.run(first_rows, workers=[home])[home]
+        assert row.tobytes() in b"".join(received)
 
 
 # Synchronisation when it is needed
@@ -344,7 +349,9 @@ def test_below_the_quorum_nothing_is_combined_and_nothing_lost(processes, tmp_pa
         federation.round(4)
         before = get_vector(federation.model)
         kill(processes, federation, tmp_path, "JFK", "LGA")
-        with pytest.raises(QuorumError, match="1 of 3 sites answered, quorum is 2; lost: JFK, LGA"):
+        with pytest.raises(
+            QuorumError, match="1 of 3 sites answered within 120 s, quorum is 2; lost: JFK, LGA"
+        ):
             federation.round(4)
         np.testing.assert_array_equal(get_vector(federation.model), before)
         assert len(federation.history) == 1
@@ -510,6 +517,42 @@ def test_who_is_late_is_left_out_and_its_late_answer_is_never_used(threads):
     np.testing.assert_array_equal(found, expected)
 
 
+ANSWER = threading.Event()
+
+
+def load_at_last():
+    ANSWER.wait(60)
+    return load(2, rows=200)
+
+
+def test_a_site_that_hangs_as_it_comes_back_holds_one_round_and_no_other(threads):
+    ANSWER.clear()
+    with (
+        Federation(threads, SGD, SITES, batch=BATCH) as federation,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        federation._forget("JFK")
+        federation._loads["JFK"] = load_at_last
+        federation.deadline = 2
+        try:
+            assert federation.round(1).late == ("JFK",)
+            federation.deadline = 10_000
+            record = pool.submit(federation.round, 1).result(timeout=50)
+            assert record.late == ("JFK",) and set(record.batches) == {"EWR", "LGA"}
+        finally:
+            ANSWER.set()
+        federation.wait_for_sites(60)
+        assert federation.round(1).lost == ()
+
+
+def test_who_waits_for_a_site_hears_why_it_is_refused(threads):
+    with Federation(threads, SGD, SITES, batch=BATCH) as federation:
+        federation._forget("JFK")
+        federation._loads["JFK"] = partial(load, 2, columns=5)
+        with pytest.raises(TimeoutError, match="not ready after 1 s: .*'JFK': 'the sites differ"):
+            federation.wait_for_sites(1)
+
+
 def test_all_late_is_an_error_in_time(threads):
     Dawdler.go_on.clear()
     sites = {name: partial(changed, lambda X, y: (X + 9, y)) for name in SITES}
@@ -600,10 +643,35 @@ def test_rows_that_arrive_are_labelled_first_and_trained_on_later(threads):
         ticket = federation.arrive("JFK", lambda: X)
         with pytest.raises(ValueError, match="no site had at the start"):
             federation.truth("JFK", ticket, lambda: y + 5)
+        with pytest.raises(ValueError, match="site JFK: no rows wait with the ticket 1"):
+            federation.truth("JFK", 1, lambda: y)
         with pytest.raises(ValueError, match="5 columns came, not 6"):
             federation.arrive("JFK", lambda: X[:, :5])
         with pytest.raises(ValueError, match="no site 'BOS'"):
             federation.arrive("BOS", lambda: X)
+
+
+# Rules with a memory
+
+
+def test_federations_with_the_same_rule_share_no_memory(threads):
+    rule, found = Momentum(beta=0.5), []
+    for _ in range(2):
+        with Federation(threads, SGD, SITES, batch=BATCH, combine=rule) as federation:
+            federation.run(3, 4)
+            found.append(get_vector(federation.model))
+            assert federation.combine.velocity.any()
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], oracle(SGD, SITES, 3, 4, combine=Momentum(beta=0.5)))
+    assert rule.velocity is None
+
+
+@pytest.mark.parametrize(
+    "outer", [partial(clipped, limit=1.0, rule=Momentum()), Momentum(rule=Momentum())]
+)
+def test_a_memory_that_no_checkpoint_would_find_is_refused(threads, outer):
+    with pytest.raises(ValueError, match="a rule with a memory has to be the outer one"):
+        Federation(threads, SGD, SITES, combine=outer)
 
 
 # A kernel that ends

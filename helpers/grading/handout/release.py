@@ -76,7 +76,8 @@ def released_files(root):
     """Files that students get: sorted names in the release, and where each comes from."""
     course, grading = root / "course", root / "helpers" / "grading"
     paths = [root / name for name in TOP if (root / name).exists()]
-    paths += [*course.glob("[0-9]*.ipynb"), *(course / "exercises").glob("[0-9]*.ipynb")]
+    paths += [*course.glob("*.ipynb"), *course.glob("*.json")]
+    paths += (course / "exercises").glob("[0-9]*.ipynb")
     paths += [*(root / "images").glob("*.*"), *(root / "helpers").glob("*.py")]
     paths += grading.glob("*.py")
     paths += (grading / "lessons").glob("*.py")
