@@ -320,11 +320,15 @@ class Federation:
 
     def wait_for_sites(self, timeout=60):
         """Wait until all sites are ready; raise TimeoutError if they are not, and say which."""
-        until = monotonic() + timeout
-        while refused := self._welcome(until) or self.lost | set(self._busy):
+        until, why = monotonic() + timeout, {}
+        while True:
+            why |= self._welcome(until)
+            missing = sorted(self.lost | set(self._busy))
+            if not missing:
+                return
             if monotonic() > until:
-                what = refused if isinstance(refused, dict) else sorted(refused)
-                raise TimeoutError(f"not ready after {timeout:g} s: {what}")
+                said = [f"{name} ({why[name]})" if name in why else name for name in missing]
+                raise TimeoutError(f"not ready after {timeout:g} s: {', '.join(said)}")
             sleep(0.1)
 
     def score(self, model=None):

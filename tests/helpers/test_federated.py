@@ -503,11 +503,16 @@ def test_who_is_late_is_left_out_and_its_late_answer_is_never_used(threads):
     Dawdler.go_on.clear()
     sites = SITES | {"JFK": partial(changed, lambda X, y: (X + 9, y))}
     estimator = Dawdler(random_state=0)
-    with Federation(threads, estimator, sites, batch=BATCH, deadline=3) as federation:
-        for _ in range(2):  # in the second it is not asked, and nobody waits for it
-            record = federation.round(4)
-            assert record.lost == record.late == ("JFK",) and record.refused == {}
-        assert record.seconds < 3
+    with (
+        Federation(threads, estimator, sites, batch=BATCH) as federation,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        federation.deadline = 5
+        record = federation.round(4)
+        assert record.lost == record.late == ("JFK",) and record.refused == {}
+        federation.deadline = 10_000  # now it is not asked, and nobody waits for it
+        record = pool.submit(federation.round, 4).result(timeout=50)
+        assert record.lost == record.late == ("JFK",)
         Dawdler.go_on.set()
         federation.deadline = 60
         federation.wait_for_sites(60)
@@ -533,7 +538,7 @@ def test_a_site_that_hangs_as_it_comes_back_holds_one_round_and_no_other(threads
     ):
         federation._forget("JFK")
         federation._loads["JFK"] = load_at_last
-        federation.deadline = 2
+        federation.deadline = 8  # half of it for sites that come back
         try:
             assert federation.round(1).late == ("JFK",)
             federation.deadline = 10_000
@@ -549,8 +554,8 @@ def test_who_waits_for_a_site_hears_why_it_is_refused(threads):
     with Federation(threads, SGD, SITES, batch=BATCH) as federation:
         federation._forget("JFK")
         federation._loads["JFK"] = partial(load, 2, columns=5)
-        with pytest.raises(TimeoutError, match="not ready after 1 s: .*'JFK': 'the sites differ"):
-            federation.wait_for_sites(1)
+        with pytest.raises(TimeoutError, match=r"not ready after 5 s: JFK \(the sites differ in"):
+            federation.wait_for_sites(5)
 
 
 def test_all_late_is_an_error_in_time(threads):
@@ -970,6 +975,7 @@ BAD_ESTIMATORS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")  # in a copy that is then refused
 @pytest.mark.parametrize(("estimator", "message"), BAD_ESTIMATORS)
 def test_an_estimator_that_cannot_be_federated_is_refused_by_name(threads, estimator, message):
     with pytest.raises(ValueError, match=message):
