@@ -20,6 +20,8 @@ from time import monotonic, sleep
 from uuid import uuid4
 
 import numpy as np
+from distributed import Actor, wait
+from distributed import TimeoutError as DaskTimeoutError
 from sklearn.base import is_classifier
 from sklearn.utils import check_array
 
@@ -375,8 +377,8 @@ class Federation:
         known, names = getattr(self.model, "feature_names_in_", None), column_names(rows)
         if known is not None and names is not None and list(known) != list(names):
             raise ValueError(f"the columns are {list(names)}, the model learned {list(known)}")
-        actor = self._actor(site).result(timeout=self.deadline)
-        return actor.label(check_array(rows)).result(timeout=self.deadline)
+        self._check_here(site)
+        return self._handle(site).label(check_array(rows)).result(timeout=self.deadline)
 
     def arrive(self, site, load):
         """Let rows arrive at a site, which labels them with the global model.
@@ -392,7 +394,7 @@ class Federation:
         int
             A ticket, for `truth`.
         """
-        self._actor(site)
+        self._check_here(site)
         self._tickets += 1
         self._tell(site, "arrive", self._tickets, load, get_vector(self.model))
         return self._tickets
@@ -484,14 +486,21 @@ class Federation:
     def _here(self):
         return [name for name in self._loads if name not in self.lost and name not in self._busy]
 
-    def _actor(self, site):
+    def _check_here(self, site):
         if self._actors is None or site not in self._loads or site in self.lost:
             raise ValueError(f"no site {site!r} is here; there are {self._here()}")
-        return self._actors[site]
+
+    def _handle(self, site):
+        """A handle of a site's actor, made here: a worker that hangs would not send it.
+
+        It speaks through the client that is current when it is made, which need not be ours.
+        """
+        with self.client.as_current():
+            return Actor(Site, self.places[site], self._actors[site].key)
 
     def _tell(self, site, method, *arguments):
         """Ask one site, which has to answer."""
-        self._actor(site)
+        self._check_here(site)
         answers = self._ask(method, {site: arguments}, monotonic() + self.deadline)
         if site not in answers:
             raise RuntimeError(f"site {site} did not answer within {self.deadline:g} s, or is lost")
@@ -552,7 +561,7 @@ class Federation:
         """Tell sites to end a round after the batch that they are in; wait for none of them."""
         for name in names:
             if self._actors[name].status == "finished":
-                self._actors[name].result().stop(number)
+                self._handle(name).stop(number)
         return True
 
     def _open(self, until):
@@ -698,9 +707,6 @@ class Federation:
 
 def _wait(futures, until):
     """Wait for one of them to end; whether one has, before it is too late."""
-    from distributed import TimeoutError as DaskTimeoutError
-    from distributed import wait
-
     futures = list(futures)
     try:
         wait(futures, timeout=max(until - monotonic(), 0.01), return_when="FIRST_COMPLETED")
@@ -711,8 +717,6 @@ def _wait(futures, until):
 
 def _result(future, until):
     """Whether the result came in time, and it: its worker may stop before it has sent it."""
-    from distributed import TimeoutError as DaskTimeoutError
-
     try:
         return True, future.result(timeout=max(until - monotonic(), 0.5))
     except (DaskTimeoutError, TimeoutError, RuntimeError):

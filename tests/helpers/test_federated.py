@@ -13,6 +13,7 @@ from pathlib import Path
 import dask
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from distributed import Client, LocalCluster
 from scipy.sparse import csr_array
@@ -520,6 +521,38 @@ def test_who_is_late_is_left_out_and_its_late_answer_is_never_used(threads):
         found = get_vector(federation.model)
     expected = oracle(SGD, sites, 3, 4, missing={1: ["JFK"], 2: ["JFK"]})
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_paused_process_is_late_in_bounded_time_and_comes_back(processes):
+    """Its connection stays open, and nothing that it should send comes: not even its handle."""
+    with (
+        Federation(processes, SGD, SITES, batch=BATCH) as federation,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        federation.round(4)
+        paused = psutil.Process(processes.run(os.getpid)[federation.places["JFK"]])
+        federation.deadline = 5
+        paused.suspend()
+        try:
+            for drift in (None, Drift(moved=1e-9)):
+                record = pool.submit(federation.round, 4, drift).result(timeout=60)
+                assert record.late == ("JFK",) and set(record.batches) == {"EWR", "LGA"}
+        finally:
+            paused.resume()
+        federation.deadline = 120
+        federation.wait_for_sites(timeout=200)
+        assert federation.round(4).lost == ()
+
+
+def test_sites_are_spoken_to_through_their_own_client(threads):
+    options = LOOPBACK | {"worker_dashboard_address": "127.0.0.1:0", "processes": False}
+    with (
+        LocalCluster(n_workers=2, **options) as cluster,
+        Client(cluster, set_as_default=False) as other,
+        Federation(other, SGD, dict(list(SITES.items())[:2])) as federation,
+    ):
+        assert federation._handle("JFK")._client is other
+        assert len(federation.label("JFK", load(5)[0])) == 300
 
 
 ANSWER = threading.Event()
