@@ -209,19 +209,14 @@ def quiet_workers(client):
     if client.cluster is None:  # joined by its address
         yield
         return
-    before = client.run(_disable_logging, logging.CRITICAL)
+    # All are asked before one is changed: workers that are threads share what they log.
+    before = client.run(lambda: logging.root.manager.disable)
+    client.run(logging.disable, logging.CRITICAL)
     try:
         yield
     finally:  # a worker that came meanwhile was not quiet
         for address in before.keys() & client.nthreads().keys():
-            client.run(_disable_logging, before[address], workers=[address], on_error="ignore")
-
-
-def _disable_logging(level):
-    """Switch messages off up to a level; return up to which they were off."""
-    before = logging.root.manager.disable
-    logging.disable(level)
-    return before
+            client.run(logging.disable, before[address], workers=[address], on_error="ignore")
 
 
 @contextmanager

@@ -373,3 +373,13 @@ def client_of(*workers):
     """A client whose workers said this of themselves when they started."""
     said = {f"tcp://127.0.0.1:{n}": worker for n, worker in enumerate(workers, 1)}
     return SimpleNamespace(scheduler_info=lambda n_workers: {"workers": said})
+
+
+def test_workers_that_somebody_made_quiet_stay_as_quiet():
+    client = start_cluster("cpu", n_workers=2)
+    first, second = client.scheduler_info(n_workers=-1)["workers"]
+    client.run(logging.disable, logging.INFO, workers=[first])
+    with quiet_workers(client), quiet_workers(client):
+        pass
+    levels = client.run(lambda: logging.root.manager.disable)
+    assert levels == {first: logging.INFO, second: logging.NOTSET}
