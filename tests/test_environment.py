@@ -24,6 +24,7 @@ ENVIRONMENT = ROOT / "environment.yml"
 UV = [sys.executable, "-m", "uv"]
 HEAD = """\
 # Made from uv.lock by: python -m tests.test_environment
+# With an NVIDIA GPU, on Linux: then `pip install -e ".[gpu]"` in the environment (not run yet).
 name: scale-out-ml-course
 channels:
   - conda-forge

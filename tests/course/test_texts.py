@@ -52,7 +52,6 @@ SOURCES = {
         "0.80": "a default of distributed's worker.memory",
         "0.95": "a default of distributed's worker.memory",
     },
-    "09": {"0.5": "guessing between two classes"},
 }
 
 # Each term and the lesson that introduces it, in bold.
