@@ -45,6 +45,8 @@ COMPARED = {
         plain = dd.read_csv([str(path) for path in months], dtype=dtypes(FLIGHTS)).compute()
         assert compare(plain, flights().query("month == 1")).equal
         assert len(ddf) == 6 and dict(ddf.dtypes.astype(str)) == types
+        from helpers.joining import check_shared
+        assert check_shared(client, folder) is None and {*seen.values()} == {True}
         """,
     "Points": """
         from helpers.data import blobs, classification
@@ -70,7 +72,8 @@ COMPARED = {
         """,
     "Sites that train together": """
         from functools import partial
-        from helpers.federated import Federation, get_vector, prepare, set_vector
+        from helpers.federated import Federation
+        from helpers.sites import get_vector, prepare, set_vector
         fresh = get_vector(prepare(learner, 2, classes=[0, 1]))
         np.testing.assert_allclose(fresh, np.zeros(3), atol=1e-300)
         assert (get_vector(set_vector(learner, vector)) == vector).all()
@@ -82,10 +85,27 @@ COMPARED = {
         theirs.close()
         """,
     "Rules that combine models": """
-        from helpers.federated import coordinate_median, trimmed_mean, weighted_mean
-        np.testing.assert_allclose(weighted_mean(answers, np.array([100, 100, 100])), mean)
-        np.testing.assert_allclose(coordinate_median(answers), median)
-        np.testing.assert_allclose(trimmed_mean(answers), trimmed)
+        import helpers.combining as rules
+        rows_of, combined = np.array([100, 100, 100]), rules.Momentum(beta=0.9)
+        combined(answers, rows_of, before)
+        for own, theirs in (
+            (mean, rules.weighted_mean(answers, rows_of)),
+            (median, rules.coordinate_median(answers)),
+            (trimmed, rules.trimmed_mean(answers)),
+            (short.mean(axis=0), rules.clipped(answers, rows_of, before, limit=0.1)),
+            (before + velocity, combined(answers, rows_of, before)),
+            (nearest, rules.krum(five, bad=1)),
+        ):
+            np.testing.assert_allclose(own, theirs)
+        assert (lengths > 0.1).any() and rules.sites_needed(rules.coordinate_median) == 3
+        assert rules.sites_needed(rules.krum) == len(five)
+        """,
+    "A sum of which nobody sees the parts": """
+        from helpers.combining import mask, unmask
+        theirs = {"A": mask(answers[0], "A", {"B": 7}), "B": mask(answers[1], "B", {"A": 7})}
+        assert (theirs["A"] == masked[0]).all() and (theirs["B"] == masked[1]).all()
+        assert (unmask(theirs, ["A", "B"]) == total).all()
+        np.testing.assert_allclose(total, answers[:2].sum(axis=0), atol=1e-8)
         """,
     "Pictures": """
         from helpers.plots import lines
