@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Set up the course and use it: ``run.py lab`` opens it, ``run.py test`` verifies it.
 
-``run.py gpu`` runs every lesson on this machine's NVIDIA GPU and reports what differed. ``--gpu``
-installs RAPIDS for the other commands, too (Linux, 5 GB).
+``run.py gpu`` runs every lesson on this machine's NVIDIA GPU and reports what differed. ``run.py
+site`` builds the pages for reading. ``--gpu`` installs RAPIDS for the other commands, too (Linux,
+5 GB), ``--site`` what builds and tests the pages.
 Needs Python 3.11 to 3.13 with venv and pip, and nothing else. Everything is installed into .venv
 beside this file, in exactly the versions of uv.lock; a second run finds it there.
 """
@@ -23,7 +24,15 @@ VENV = HERE / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 UV = "uv==0.13.9"  # the version in uv.lock, which tests/test_environment.py compares
-USAGE = "usage: python3 run.py lab | test | gpu | setup   [--gpu]   [more arguments for them]"
+USAGE = "usage: python3 run.py lab | test | site | gpu | setup [--gpu] [--site] [more arguments]"
+EXTRAS = ("gpu", "site")  # of pyproject.toml: a switch for every command, and a command's own need
+COMMANDS = {
+    "lab": ["-m", "helpers.lab"],
+    "test": ["-m", "tests"],
+    "site": [str(HERE / "docs" / "site" / "build.py")],
+    "gpu": ["-m", "tests.gpu"],
+    "setup": ["-c", "print('The environment is ready: .venv')"],
+}
 UNFINISHED = VENV / "unfinished"  # is there while .venv is being made
 FOR_UV = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE", "proxy": "ALL_PROXY"}
 FOR_UV |= {"trusted-host": "UV_INSECURE_HOST"}
@@ -50,29 +59,23 @@ HINTS = {  # what a step may say when it fails, the first that fits: what to do
 
 def main(arguments):
     """Set up, then run one command in the environment; return its exit code."""
-    gpu = "--gpu" in arguments or arguments[:1] == ["gpu"]
-    arguments = [argument for argument in arguments if argument != "--gpu"]
-    commands = {
-        "lab": ["-m", "jupyter", "lab", "--notebook-dir", str(HERE), "course/00_setup.ipynb"],
-        "test": ["-m", "tests"],
-        "gpu": ["-m", "tests.gpu"],
-        "setup": ["-c", "print('The environment is ready: .venv')"],
-    }
-    if not arguments or arguments[0] not in commands:
+    extras = [name for name in EXTRAS if f"--{name}" in arguments or arguments[:1] == [name]]
+    arguments = [each for each in arguments if each not in {f"--{name}" for name in EXTRAS}]
+    if not arguments or arguments[0] not in COMMANDS:
         print(__doc__, USAGE, sep="\n")
         return 2
-    if arguments[0] in ("test", "gpu") and not (HERE / "tests").is_dir():
+    if arguments[0] in ("test", "site", "gpu") and not (HERE / "tests").is_dir():
         print("This is a copy for students, without its tests: use lab or setup.", file=sys.stderr)
         return 2
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         sys.exit(f"The course needs Python 3.11 to 3.13; this is {sys.version.split()[0]}.")
     try:
         with locked():
-            set_up(["--extra", "gpu"] if gpu else [])
+            set_up([part for name in extras for part in ("--extra", name)])
     except OSError as error:
         if what_is_wrong():  # else somebody prepared all, in a folder that cannot be written
             stop("to make .venv", str(error))
-    call = [PYTHON, *commands[arguments[0]], *arguments[1:]]
+    call = [PYTHON, *COMMANDS[arguments[0]], *arguments[1:]]
     return subprocess.call(call, cwd=HERE, env=clean_environment())
 
 

@@ -13,7 +13,7 @@ import os
 from collections import deque
 from dataclasses import dataclass
 
-from helpers.machine import count_gpus, missing_gpu_packages
+from helpers.machine import count_gpus, how_to_get_a_gpu, missing_gpu_packages, old_driver
 
 NAMES = ("auto", "cpu", "gpu")
 
@@ -164,17 +164,20 @@ def _cpu_or_gpu(asked, source):
         return Backend("cpu", source)
     gpus, found = count_gpus()
     packages = missing_gpu_packages()
-    if gpus and not packages:
+    old = old_driver() if gpus else ""
+    if gpus and not packages and not old:
         return Backend("gpu", found + " and RAPIDS are here" if asked == "auto" else source)
-    if gpus:
+    if old:
+        found = old
+    elif gpus:
         found = f"RAPIDS is not complete, {', '.join(packages)} cannot be imported"
     if asked == "gpu":
         raise RuntimeError(
             f"The GPU cannot be used: {found}.\n"
             f"- driver and devices: {count_gpus()[1]}\n"
             f"- packages: {'missing ' + ', '.join(packages) if packages else 'all installed'}\n"
-            "Run `nvidia-smi` to see the driver, `python3 run.py setup --gpu` to install RAPIDS "
-            '(Linux), or use backend="cpu": every lesson runs on it.'
+            + "".join(f"{line}\n" for line in how_to_get_a_gpu())
+            + 'Run `nvidia-smi` to see the driver, or use backend="cpu": every lesson runs on it.'
         )
     return Backend("cpu", found)
 

@@ -122,6 +122,106 @@ def security(folder, name="client"):
     )
 
 
+def what_is_wrong(security, name="client", theirs=None):
+    """Say why certificates will not be accepted, before anybody refuses them.
+
+    Parameters
+    ----------
+    security : distributed.Security
+        Names the authority's file, a certificate and its key, or holds their text.
+    name : {"client", "worker", "scheduler"}
+        Whose certificate and key to look at.
+    theirs : str, optional
+        The certificate of the other end as text (PEM): look at this one instead.
+
+    Returns
+    -------
+    str
+        A phrase such as ``"client.pem has expired on 2026-01-31"``; empty if nothing is wrong.
+
+    Examples
+    --------
+    >>> from distributed import Security
+    >>> what_is_wrong(Security(tls_ca_file=None))
+    'no certificates are given'
+    """
+    files = security.get_tls_config_for_role(name)
+    if not files["ca_file"] or not files["cert"]:
+        return "no certificates are given"
+    try:
+        authorities = _read("ca_file", files["ca_file"])
+        certificates = _read("cert", files["cert"]) if theirs is None else _read("theirs", theirs)
+        wrong = _wrong_dates(authorities[0]) if len(authorities) == 1 else ""
+        wrong = wrong or _wrong_dates(certificates[0])
+        wrong = wrong or _wrong_authority(certificates, authorities)
+        if not wrong and theirs is None:
+            wrong = _wrong_key(files["key"] or files["cert"], certificates[0])
+    except _Unreadable as error:
+        return str(error)
+    return wrong
+
+
+class _Unreadable(Exception):
+    """A file is not there, or is no certificate or key."""
+
+
+def _text(place):
+    """A file's name for a message, and its content; a Security may hold the content itself."""
+    if "\n" in place:
+        return "a certificate in memory", place.encode()
+    try:
+        return Path(place).name, Path(place).read_bytes()
+    except OSError as error:
+        raise _Unreadable(f"{place} cannot be read ({error.strerror})") from None
+
+
+def _read(what, place):
+    """The certificates in a file, each with the name for a message."""
+    from cryptography import x509
+
+    name, text = _text(place)
+    name = "its certificate" if what == "theirs" else name
+    try:
+        return [(name, one) for one in x509.load_pem_x509_certificates(text)]
+    except ValueError:
+        raise _Unreadable(f"{name} holds no certificate") from None
+
+
+def _wrong_dates(named):
+    name, certificate = named
+    now = datetime.datetime.now(datetime.UTC)
+    if now > certificate.not_valid_after_utc:
+        return f"{name} has expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    if now < certificate.not_valid_before_utc:
+        start = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        return f"{name} is valid from {start} on: does this machine's clock go wrong?"
+    return ""
+
+
+def _wrong_authority(certificates, authorities):
+    from cryptography.exceptions import InvalidSignature
+
+    (name, certificate), *chain = certificates
+    for _, authority in [*chain, *authorities]:
+        try:
+            certificate.verify_directly_issued_by(authority)
+            return ""
+        except (InvalidSignature, TypeError, ValueError):
+            pass
+    return f"{name} is signed by another authority than {authorities[0][0]}"
+
+
+def _wrong_key(place, named):
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    name, text = _text(place)
+    try:
+        key = load_pem_private_key(text, None)
+    except (TypeError, ValueError):
+        return f"{name} holds no key, or one with a password"
+    return "" if key.public_key() == named[1].public_key() else f"{name} is no key of {named[0]}"
+
+
 def _fill(folder, names, days):
     from cryptography.hazmat.primitives.asymmetric import ec
 

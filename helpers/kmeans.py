@@ -145,6 +145,8 @@ class DistributedKMeans(
         ValueError
             If a parameter is out of range, X is empty, has NaN or infinite values, has fewer rows
             than clusters, or its partitions differ in columns; or if the weights do not fit X.
+        MemoryError
+            If X, or a chunk of it, has more bytes than the workers may use.
 
         Warns
         -----

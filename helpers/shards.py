@@ -8,10 +8,12 @@ Distances are taken about an origin near the rows. Far from zero, the squares of
 swallow them: in float32 a row at 100,000 has no digits left for what lies behind the comma.
 """
 
+import math
 from numbers import Number
 
 import numpy as np
 import pandas as pd
+from dask.utils import format_bytes
 from scipy.sparse import csr_matrix
 from sklearn.cluster._kmeans import _labels_inertia  # the compiled step; pinned with scikit-learn
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
@@ -305,6 +307,7 @@ class _RowsOnWorkers(_Rows):
         from distributed import wait
 
         self.client, self.X = client, X
+        _check_memory(client, X)
         wait(partitions := client.compute(list(np.ravel(X.to_delayed()))))
         weights = self._weights(weights, partitions)
         holders = client.who_has(partitions)
@@ -404,6 +407,28 @@ def rows_of(estimator, X, sample_weight, reset):
     if not data.n_rows:
         check_array(np.zeros((0, data.n_features)), estimator=estimator)
     return data
+
+
+def _check_memory(client, X):
+    """Refuse rows that the workers cannot hold; else nannies would kill one after the other.
+
+    A table does not know its bytes. What a chunk needs while it is made is not known, either.
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    limits = [worker["memory_limit"] for worker in workers]
+    if is_table(X) or np.isnan(X.nbytes) or not limits or not all(limits):  # 0: no limit
+        return
+    chunk = X.dtype.itemsize * math.prod(max(sizes) for sizes in X.chunks)
+    for what, needed, limit, remedy in (
+        ("X has", X.nbytes, sum(limits), "more workers, fewer rows or float32"),
+        ("a chunk of X has", chunk, max(limits), "smaller chunks, X.rechunk(...)"),
+    ):
+        if needed > limit:
+            whose = "all workers together" if what == "X has" else "a worker"
+            raise MemoryError(
+                f"{what} {format_bytes(needed)}, {whose} may use {format_bytes(limit)}: take "
+                f"{remedy}"
+            )
 
 
 def _client(client):

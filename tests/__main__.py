@@ -62,7 +62,8 @@ TWO = ["--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"]
 # What takes longest, in this order, comes before all the rest: no process ends minutes before the
 # other one.
 LONG = [
-    *("test_hostile.py", "test_exercises.py", "test_federated.py", "course/07", "course/00"),
+    *("test_hostile.py", "test_exercises.py", "test_federated.py", "test_hosts.py", "course/07"),
+    *("course/00",),
     *("test_grader.py", "test_environment.py", "course/03", "course/08", "test_lessons.py"),
     *("course/0", "test_observers.py", "test_runner.py", "test_mutants.py", "test_inputs.py"),
 ]

@@ -24,8 +24,11 @@ from nbformat.validator import iter_validate
 from helpers.grading.handout.notebook import canonical, dumps, merged
 
 ROOT = Path(__file__).resolve().parents[1]
-# It becomes the README of the students' release: its links are tested there.
-STUDENTS = ROOT / "helpers" / "grading" / "handout" / "students.md"
+# Pages that are copied to another place: their links are tested there.
+COPIED = (
+    ROOT / "helpers" / "grading" / "handout" / "students.md",
+    ROOT / "docs" / "site" / "index.md",
+)
 CODE = [ROOT / "course", ROOT / "helpers", ROOT / "tests", ROOT / "run.py"]
 PARAMETERS = {"backend": "auto", "scheduler": None, "n_workers": 2, "scale": "small"}
 LONGEST_CELL = 12  # lines; the style asks for 8
@@ -452,7 +455,7 @@ def listed(suffix: str) -> list[Path]:
 def everything() -> list[Path]:
     """Return the notebooks of the course and all Markdown pages."""
     notebooks = [path for path in listed(".ipynb") if path.is_relative_to(ROOT / "course")]
-    return notebooks + [path for path in listed(".md") if path != STUDENTS]
+    return notebooks + [path for path in listed(".md") if path not in COPIED]
 
 
 def expand(paths: list[Path]) -> list[Path]:

@@ -24,6 +24,7 @@ ENVIRONMENT = ROOT / "environment.yml"
 UV = [sys.executable, "-m", "uv"]
 HEAD = """\
 # Made from uv.lock by: python -m tests.test_environment
+# With an NVIDIA GPU, on Linux: then `pip install -e ".[gpu]"` in the environment (not run yet).
 name: scale-out-ml-course
 channels:
   - conda-forge
@@ -355,6 +356,27 @@ def test_a_second_run_waits_for_the_first(run):
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extras"),
+    [
+        (["lab"], []),
+        (["site"], ["--extra", "site"]),
+        (["gpu"], ["--extra", "gpu"]),
+        (["test", "--site", "tests/site"], ["--extra", "site"]),
+        (["test", "--gpu", "--site"], ["--extra", "gpu", "--extra", "site"]),
+    ],
+)
+def test_a_command_and_a_switch_install_their_extra(run, monkeypatch, arguments, extras):
+    taken, calls = [], []
+    monkeypatch.setattr(run, "set_up", taken.append)
+    monkeypatch.setattr(run.subprocess, "call", lambda call, **more: calls.append(call) or 0)
+    (run.HERE / "tests").mkdir()
+    assert run.main(arguments) == 0
+    assert taken == [extras]
+    rest = [each for each in arguments[1:] if each not in ("--gpu", "--site")]
+    assert calls == [[run.PYTHON, *run.COMMANDS[arguments[0]], *rest]]
 
 
 @pytest.mark.parametrize("version", [(3, 10, 4), (3, 14, 0)])

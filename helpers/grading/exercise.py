@@ -3,15 +3,17 @@
 import contextlib
 import difflib
 import dis
+import doctest
 import importlib
 import inspect
 import linecache
+import os
 import pkgutil
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import NamedTuple
 
@@ -67,6 +69,7 @@ class Result:
     points: int = 0
     checks: list[Check] = field(default_factory=list)
     note: str = ""
+    shown: list[tuple[str, str]] = field(default_factory=list)  # titles and code, for the table
 
     def __str__(self):
         lines = [self._headline()]
@@ -77,18 +80,22 @@ class Result:
     __repr__ = __str__
 
     def _repr_html_(self):
-        rows = "".join(
-            f"<tr><td>{'✓' if check.holds else '✗'}</td>"
-            f'<td style="text-align:left">{escape(check.title)}</td>'
-            f"<td>{_points(check)}</td></tr>"
+        rows = [
+            ["✓ ok" if check.holds else "✗ not yet", check.title, _points(check)]
             for check in self.checks
-        )
-        hints = "".join(f"<p>Hint: {escape(hint)}</p>" for hint in self._hints())
+        ]
+        missing = self.exercise.points - self.points
+        if self.checks and missing:
+            rows.append(["", "still to get", str(missing)])
+        style = "text-align:left;white-space:nowrap"
+        parts = [f'<caption style="{style}"><b>{escape(self._headline())}</b></caption>']
+        parts += [_row("th scope=col", ["", "what must hold", "points"])] if rows else []
+        parts += [_row("td", row) for row in rows]
+        said = [f"<p><b>Hint:</b> {escape(hint)}</p>" for hint in self._hints()]
+        for what, text in self.shown:
+            said.append(f'<p>{escape(what)}</p><pre style="margin-left:1em">{escape(text)}</pre>')
         small = "These checks use visible inputs; grading uses fresh ones."
-        return (
-            f"<p><b>{escape(self._headline())}</b></p><table>{rows}</table>{hints}"
-            f"<p><small>{small}</small></p>"
-        )
+        return f"<table>{''.join(parts)}</table>{''.join(said)}<p><small>{small}</small></p>"
 
     def _headline(self):
         exercise = self.exercise
@@ -97,6 +104,12 @@ class Result:
 
     def _hints(self):
         return [self.note] * bool(self.note) + [c.hint for c in self.checks if not c.holds]
+
+
+def _row(tag, texts):
+    """Return a row of an HTML table."""
+    name, align = tag.partition(" ")[0], 'style="text-align:left"'
+    return f"<tr>{''.join(f'<{tag} {align}>{escape(text)}</{name}>' for text in texts)}</tr>"
 
 
 def _points(check):
@@ -145,7 +158,51 @@ def check(id, namespace=None):
     if _is_stub(function):
         note = f"Replace the ... in {exercise.name} by your answer, run its cell, then this one."
         return Result(exercise, "not attempted", note=note)
-    return judge(exercise, observe(exercise, function, PUBLIC_SEED), PUBLIC_SEED)
+    result = judge(exercise, observe(exercise, function, PUBLIC_SEED), PUBLIC_SEED)
+    if os.environ.get("COURSE_PROGRESS"):  # JupyterLab was started by the course
+        from helpers.progress import note_progress
+
+        note_progress(exercise.id, result.state)
+    return replace(result, shown=_shown(result, function, namespace))
+
+
+def _shown(result, function, namespace):
+    """What helps to find the mistake: the line that raised, the example that came out otherwise."""
+    hints = " ".join(result._hints())
+    if line := re.search(r"\(line (\d+) of your function", hints):
+        try:
+            lines = inspect.getsource(function).splitlines()
+        except (OSError, TypeError):
+            return []
+        at, near = int(line[1]), range(max(1, int(line[1]) - 2), int(line[1]) + 3)
+        arrows = {n: "→" if n == at else " " for n in near if n <= len(lines)}
+        text = "\n".join(f"{arrow} {n:3}  {lines[n - 1]}" for n, arrow in arrows.items())
+        return [("It stopped at the line with the arrow:", text)]
+    if "example in the docstring" in hints:
+        title = "The example in the docstring, and what came back:"
+        return [(title, text) for text in _examples(function, namespace)]
+    return []
+
+
+def _examples(function, namespace):
+    """Run the docstring's examples; return those that come out otherwise, with what came."""
+    failed = []
+
+    class Runner(doctest.DocTestRunner):
+        def report_failure(self, out, test, example, got):
+            failed.append(f">>> {example.source}expected: {example.want}came:     {got}".rstrip())
+
+        def report_unexpected_exception(self, out, test, example, info):
+            failed.append(f">>> {example.source}raised: {info[0].__name__}: {info[1]}"[:500])
+
+    try:
+        test = doctest.DocTestParser().get_doctest(
+            function.__doc__ or "", dict(namespace), function.__name__, None, None
+        )
+        Runner(verbose=False).run(test, out=lambda text: None)
+    except Exception:  # a student's docstring may be anything
+        return []
+    return failed[:2]
 
 
 def observe(exercise, function, seed):

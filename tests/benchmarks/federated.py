@@ -1,7 +1,8 @@
 """How fast are federated rounds? Ratios, each measured within one run.
 
-``python -m tests.benchmarks.federated`` takes about five minutes on 2 cores and 8 GiB of memory,
-most of it in the seed's loop; ``--rows 100_000`` takes a tenth of that. Flower is in the extra
+``python -m tests.benchmarks.federated`` runs everything three times, most of the time in the seed's
+loop; ``--rows 100_000`` takes a tenth of that. It prints medians with their spread, and start-up
+apart from work on both sides. It needs 2 cores and 8 GiB of memory. Flower is in the extra
 ``bench``; without it, it is left out. Nothing is asserted but that the numbers are right: speed
 depends on the machine, and a busy one makes every ratio noisy.
 """
@@ -9,6 +10,7 @@ depends on the machine, and a busy one makes every ratio noisy.
 import argparse
 import importlib.util
 import os
+import platform
 import sys
 import time
 from copy import deepcopy
@@ -19,7 +21,9 @@ from distributed import Client, LocalCluster, Nanny, Worker, fire_and_forget, ge
 from sklearn.linear_model import SGDClassifier
 
 from helpers.cluster import close_cluster, start_cluster
-from helpers.federated import Federation, get_vector, prepare, set_vector, weighted_mean
+from helpers.combining import weighted_mean
+from helpers.federated import Federation
+from helpers.sites import get_vector, prepare, set_vector
 
 COLUMNS, BATCH, WORKERS, SYNC = 100, 4_096, 2, 50  # the seed's: 50 batches of all workers together
 PASSIVE_AGGRESSIVE = {"loss": "hinge", "penalty": None, "learning_rate": "pa2"}  # squared hinge
@@ -66,11 +70,6 @@ def ours(client, rows):
     with Federation(client, model(), sites, batch=BATCH) as federation:
         times = [seconds(federation.round, batches)[0] for batches in rounds(rows)]
         return federation.model, federation.history, times
-
-
-def ours_cold(rows):
-    client = start_cluster("cpu", n_workers=WORKERS)
-    return ours(client, rows)
 
 
 def oracle(rows):
@@ -144,15 +143,17 @@ def overwrite(coef, intercept, dask_worker):
 
 
 def seed_loop(rows):
-    """The seed's loop on real processes; the batches in the models at each synchronisation."""
+    """The seed's loop on real processes: seconds of start and work, batches at each sync."""
     from dask_ml.datasets import make_classification
     from dask_ml.model_selection import train_test_split
 
     options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "threads_per_worker": 1}
+    began = time.perf_counter()
     with (
         LocalCluster(n_workers=WORKERS, worker_class=SeedNanny, **options) as cluster,
         Client(cluster) as client,
     ):
+        ready = time.perf_counter()
         X, y = make_classification(
             rows, COLUMNS, n_informative=50, n_redundant=10, flip_y=0.2, chunks=BATCH,
             random_state=0,
@@ -170,7 +171,7 @@ def seed_loop(rows):
         counted.append((sent, synchronise(client)))
         while sum(answer[2] for answer in client.run(state).values()) < sent:
             time.sleep(0.1)  # nobody holds a future that one could wait for
-        return counted
+        return ready - began, time.perf_counter() - ready, counted
 
 
 def synchronise(client):
@@ -249,15 +250,60 @@ def flower(rows):
     return np.diff(ends).tolist()
 
 
-def main(rows, seed_rows):
-    print(f"{rows:,} x {COLUMNS}, batches of {BATCH:,}, {WORKERS} workers x 1 thread")
-    cold, (_, history, _) = seconds(ours_cold, rows)
-    client = start_cluster("cpu", n_workers=WORKERS)
-    pairs = [(seconds(one_process, rows), seconds(ours, client, rows)) for _ in range(3)]
-    single, lone = sorted((pair[0] for pair in pairs), key=lambda run: run[0])[1]  # the median
-    warm, (trained, history, times) = sorted((p[1] for p in pairs), key=lambda run: run[0])[1]
+def spread(values):
+    """Median, and the least and the most, in seconds."""
+    values = sorted(values)
+    return f"{np.median(values):.3f} s (from {values[0]:.3f} to {values[-1]:.3f})"
+
+
+def ratio(theirs, ours):
+    """Ratio of two medians, and the range that their spreads allow."""
+    low, high = min(theirs) / max(ours), max(theirs) / min(ours)
+    return f"{np.median(theirs) / np.median(ours):6.2f} (from {low:.2f} to {high:.2f})"
+
+
+def machine():
+    """What this ran on: a figure without it says nothing."""
+    import dask
+    import psutil
+    import sklearn
+
+    load = ", ".join(f"{value:.1f}" for value in psutil.getloadavg())
+    memory = psutil.virtual_memory().total / 2**30
+    versions = f"Python {platform.python_version()}, dask {dask.__version__}"
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load}; {versions}, "
+        f"scikit-learn {sklearn.__version__}, NumPy {np.__version__}"
+    )
+
+
+def empty_rounds(sites):
+    """Seconds of rounds that train one batch of 8 rows each, at so many sites."""
+    client = start_cluster("cpu", n_workers=sites)
+    loads = {str(n): partial(make_site, n, 64) for n in range(sites)}
+    with Federation(client, model(), loads, batch=8) as federation:
+        times = [seconds(federation.round, 1)[0] for _ in range(12)]
     close_cluster()
-    print(f"  ours cold {cold:.1f} s, warm {warm:.1f} s, one process {single:.1f} s")
+    return times[2:]
+
+
+def main(rows, seed_rows, repeats):
+    print(machine())
+    print(
+        f"{rows:,} x {COLUMNS}, batches of {BATCH:,}, {WORKERS} workers x 1 thread, {repeats} runs"
+    )
+    starts, warm, single, per_round = [], [], [], []
+    for _ in range(repeats):
+        started, client = seconds(partial(start_cluster, "cpu", n_workers=WORKERS))
+        starts.append(started)
+        took, (trained, history, times) = seconds(ours, client, rows)
+        warm.append(took)
+        per_round += times[1:-1] or times
+        close_cluster()
+        took, lone = seconds(one_process, rows)
+        single.append(took)
+    cold = [start + work for start, work in zip(starts, warm, strict=True)]
+    print(f"  our start {spread(starts)}, our work {spread(warm)}")
     print(f"  accuracy: ours {accuracy(trained):.3f}, one process {accuracy(lone):.3f}")
     expected, counted = oracle(rows)
     same = np.array_equal(get_vector(trained), get_vector(expected))
@@ -265,28 +311,34 @@ def main(rows, seed_rows):
     print(f"  batches at each synchronisation: ours {counts}, oracle {counted}")
     print(f"  coefficients bitwise equal to the oracle: {same}   (goal: True)")
     assert same and counts == counted
-    print(f"  ours warm / one process          {warm / single:5.2f}   (goal: at most 1)")
-    loop, found = seconds(seed_loop, seed_rows)
-    loop *= rows / seed_rows
-    scaled = f", from {seed_rows:,} rows" if seed_rows != rows else ""
-    print(f"  the seed's loop on processes {loop:.1f} s{scaled}")
-    print("  its batches, trained of sent:", ", ".join(f"{t} of {s}" for s, t in found))
-    print(f"  the seed's loop / ours cold      {loop / cold:5.1f}   (goal: at least 15)")
-    print(f"  the seed's loop / ours warm      {loop / warm:5.1f}   (goal: at least 35)")
+    print(f"  our work / one process        {ratio(warm, single)}   (goal: at most 1)")
+    loops = [seed_loop(seed_rows) for _ in range(repeats)]
+    seed_starts = [start for start, _, _ in loops]
+    # Only the work grows with the rows.
+    work = [took * rows / seed_rows for _, took, _ in loops]
+    scaled = f", work scaled from {seed_rows:,} rows" if seed_rows != rows else ""
+    print(f"  the seed's loop: start {spread(seed_starts)}, work {spread(work)}{scaled}")
+    print("  its batches, trained of sent:", ", ".join(f"{t} of {s}" for s, t in loops[-1][2]))
+    both = [start + took for start, took in zip(seed_starts, work, strict=True)]
+    print(f"  the seed's loop / ours, both with start     {ratio(both, cold)}   (goal: 18)")
+    print(f"  the seed's loop / ours, both without start  {ratio(work, warm)}   (goal: 60)")
+    for sites in (2, 4, 8, 16):
+        if sites <= 8 * (os.cpu_count() or 1):
+            print(f"  an empty round, {sites:2} sites: {spread(empty_rounds(sites))}")
     if why := why_no_flower():
         print(f"  {why}")
         return
-    with_start, per_round = seconds(flower, rows)
-    round_time = float(np.median(times[1:-1] or times))
-    print(f"  Flower with its start {with_start:.1f} s, a round {np.median(per_round[1:]):.2f} s")
-    print(f"  Flower / ours, with start        {with_start / cold:5.1f}   (goal: at least 2)")
-    print(f"  our round / Flower's round       {round_time / np.median(per_round[1:]):5.2f}"
-          "   (goal: at most 1)")  # fmt: skip
+    runs = [seconds(flower, rows) for _ in range(repeats)]
+    theirs = [time for _, times in runs for time in times[1:]]
+    print(f"  Flower with its start {spread([took for took, _ in runs])}")
+    print(f"  Flower / ours, both with start {ratio([t for t, _ in runs], cold)}   (goal: 3)")
+    print(f"  our round / Flower's round     {ratio(per_round, theirs)}   (goal: at most 0.4)")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seed-rows", type=int, help="fewer rows for the seed's loop, scaled up")
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    main(options.rows, options.seed_rows or options.rows)
+    main(options.rows, options.seed_rows or options.rows, options.repeats)

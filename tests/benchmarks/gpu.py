@@ -52,7 +52,7 @@ def kmeans(backend: Backend, rows: int) -> dict:
     found = {"copy to the device": seconds(backend, lambda: backend.to_device(X))}
     for side in (CPU, backend):
         here, KMeans = side.to_device(X), side.ml.cluster.KMeans
-        options = {"n_clusters": K, "n_init": 1, "init": start, "tol": 0}
+        options = {"n_clusters": K, "n_init": 1, "init": start, "tol": 1e-12}
         few, many = (KMeans(max_iter=n, **options) for n in (1, 1 + ITERATIONS))
         once, more = seconds(side, lambda: few.fit(here)), seconds(side, lambda: many.fit(here))  # noqa: B023
         found[f"{side.name}, fit"] = more

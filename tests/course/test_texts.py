@@ -6,9 +6,6 @@ that no output has, a term that a later lesson explains, and right answers in on
 
 import ast
 import re
-import subprocess
-import sys
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
@@ -17,7 +14,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests.course.test_lessons import LESSONS, OPTIONAL, by_name, without_optional
-from tests.notebook_format import CHOICE, FENCE, QUESTION, ROOT, SUMMARY, output_text, read
+from tests.notebook_format import CHOICE, FENCE, QUESTION, SUMMARY, output_text, read
 
 # What is no prose: code blocks, code words, alternative texts and targets of links, HTML.
 NOT_PROSE = re.compile(r"`[^`]*`|!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|<[^>]+>")
@@ -55,7 +52,6 @@ SOURCES = {
         "0.80": "a default of distributed's worker.memory",
         "0.95": "a default of distributed's worker.memory",
     },
-    "09": {"0.5": "guessing between two classes"},
 }
 
 # Each term and the lesson that introduces it, in bold.
@@ -368,34 +364,6 @@ def test_minutes_of_words_and_code():
     header = "# 01\n\n**Time**: about 75 minutes to read and run, 20 more with what is *optional*"
     assert said_minutes(new_notebook(cells=[new_markdown_cell(header)])) == [75, 20]
     assert said_minutes(new_notebook(cells=[new_markdown_cell(header[:50])])) == [75]
-
-
-# The page for the next day
-
-WITHOUT = ROOT / "docs" / "without_helpers.md"
-
-
-FLAGS = re.MULTILINE | re.DOTALL
-
-
-def test_the_lines_without_helpers_run(tmp_path):
-    blocks = re.findall(r"^```python\n(.*?)^```", WITHOUT.read_text(encoding="utf-8"), FLAGS)
-    assert len(blocks) >= 8
-    blocks.insert(-1, "assert len(ddf) == 6 and abs(sse - model.inertia_) < 1e-6 * sse\n")
-    script = "\n".join(["def main():", *(textwrap.indent(block, "    ") for block in blocks)])
-    path = tmp_path / "plain.py"
-    path.write_text(f"{script}\n\nif __name__ == '__main__':\n    main()\n", encoding="utf-8")
-    run = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
-
-
-def test_each_helper_of_the_first_lessons_has_its_plain_lines():
-    page = WITHOUT.read_text(encoding="utf-8")
-    for path in LESSONS[:5]:
-        code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
-        for _, names in re.findall(r"from helpers\.(\w+) import (?!\()(.+)", code):
-            for name in re.findall(r"\b[a-z]\w+", names):
-                assert f"`{name}`" in page, f"docs/without_helpers.md has no {name} ({path.name})"
 
 
 # What a plot says to who cannot see it

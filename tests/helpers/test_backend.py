@@ -33,6 +33,7 @@ def machine(monkeypatch):
     def describe(gpus, missing):
         monkeypatch.setattr(helpers.backend, "count_gpus", lambda: (gpus, f"{gpus} GPUs"))
         monkeypatch.setattr(helpers.backend, "missing_gpu_packages", lambda: missing)
+        monkeypatch.setattr(helpers.backend, "old_driver", lambda: "")
 
     return describe
 
@@ -58,13 +59,21 @@ def test_asked_for_gpu_without_a_driver(machine):
     machine(0, ["cudf", "cupy"])
     with pytest.raises(RuntimeError, match="0 GPUs") as error:
         get_backend("gpu")
-    for words in ("missing cudf, cupy", "nvidia-smi", "run.py setup --gpu", 'backend="cpu"'):
+    for words in ("missing cudf, cupy", "nvidia-smi", 'backend="cpu"'):
         assert words in str(error.value)
 
 
 def test_asked_for_gpu_without_the_packages(machine):
     machine(1, ["cuml"])
     with pytest.raises(RuntimeError, match="cuml cannot be imported"):
+        get_backend("gpu")
+
+
+def test_a_driver_that_is_too_old_is_the_reason(machine, monkeypatch):
+    machine(1, [])
+    monkeypatch.setattr(helpers.backend, "old_driver", lambda: "the driver knows CUDA 12.4")
+    assert get_backend().name == "cpu" and "knows CUDA 12.4" in str(get_backend())
+    with pytest.raises(RuntimeError, match="cannot be used: the driver knows CUDA 12.4"):
         get_backend("gpu")
 
 

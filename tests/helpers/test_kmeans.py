@@ -378,3 +378,14 @@ def test_names_go_to_scikit_learn_and_back(host):
     assert list(wide.columns) == back.get_feature_names_out().tolist()
     with pytest.raises(ValueError, match="rows in this process"):
         back.transform(da.from_array(host[0]))
+
+
+def test_rows_that_no_worker_can_hold_are_refused_before_they_are_made(here):
+    limits = [worker["memory_limit"] for worker in here.scheduler_info()["workers"].values()]
+    rows = 2 * sum(limits) // 8_000
+    X = da.zeros((rows, 1_000), chunks=(rows // 1_000, 1_000))
+    with pytest.raises(MemoryError, match="X has .* all workers together may use .*: take more"):
+        DistributedKMeans(n_clusters=2, client=here).fit(X)
+    rows = 2 * max(limits) // 8_000
+    with pytest.raises(MemoryError, match="a chunk of X has .*rechunk|X has"):
+        DistributedKMeans(n_clusters=2, client=here).fit(da.zeros((rows, 1_000), chunks=rows))

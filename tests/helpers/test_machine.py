@@ -2,18 +2,32 @@
 
 import ctypes
 import re
+from types import SimpleNamespace
 
+import dask
 import pytest
 
 import helpers.machine as machine
+from helpers.backend import Backend
 from helpers.machine import check_gpu, check_machine, check_scale, count_gpus, rows_that_fit
 
 
 class FakeDriver:
     """Stands for libcuda: answers cuInit with a code and counts devices."""
 
-    def __init__(self, code, devices):
-        self.code, self.devices = code, devices
+    def __init__(self, code, devices, cuda=13000, memory=2**30):
+        self.code, self.devices, self.cuda, self.memory = code, devices, cuda, memory
+
+    def cuDriverGetVersion(self, pointer):
+        pointer._obj.value = self.cuda
+        return 0
+
+    def cuDeviceGet(self, pointer, ordinal):
+        return 0
+
+    def cuDeviceTotalMem_v2(self, pointer, device):
+        pointer._obj.value = self.memory
+        return 0
 
     def cuInit(self, flags):
         return self.code
@@ -27,8 +41,8 @@ class FakeDriver:
 def driver(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
-    def install(code=0, devices=1):
-        monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeDriver(code, devices))
+    def install(code=0, devices=1, **more):
+        monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeDriver(code, devices, **more))
 
     return install
 
@@ -95,6 +109,57 @@ def test_rows_that_fit(monkeypatch, capsys):
     assert capsys.readouterr().out == ""
     assert rows_that_fit("large", sizes, bytes_per_row=10, copies=4) == 25
     assert "asks for 1,000 rows" in capsys.readouterr().out
+
+
+def test_on_a_gpu_its_memory_counts_too(driver, monkeypatch, capsys):
+    driver(memory=400)
+    monkeypatch.setattr(machine, "available_memory", lambda: 1000)
+    sizes = {"small": 10, "large": 1000}
+    for backend, rows in ((Backend("gpu", "a test"), 10), (Backend("cpu", "a test"), 25)):
+        assert rows_that_fit("large", sizes, bytes_per_row=10, backend=backend) == rows
+    assert "GiB has a GPU" in capsys.readouterr().out
+    with dask.config.set({"array.backend": "cupy"}):
+        assert rows_that_fit("large", sizes, bytes_per_row=10) == 10
+    driver(devices=0)
+    assert machine.device_memory() is None
+
+
+@pytest.mark.parametrize("cuda, wheels, old", [(12080, 1, 1), (12080, 0, 0), (13000, 1, 0)])
+def test_an_old_driver_is_told_where_the_wheels_need_a_newer_one(
+    driver, monkeypatch, cuda, wheels, old
+):
+    driver(cuda=cuda)
+    real = machine.version
+    cudf = (lambda name: "26.10") if wheels else real
+    monkeypatch.setattr(machine, "version", cudf)
+    monkeypatch.setattr(machine, "missing_gpu_packages", lambda: [])
+    assert bool(machine.old_driver()) == bool(old)
+    if old:
+        assert "CUDA 12.8" in machine.old_driver() and "-cu12" in machine.how_to_get_a_gpu()[0]
+
+
+@pytest.mark.parametrize(
+    "platform, release, files, conda, words",
+    [
+        ("win32", "", [], False, "WSL2"),
+        ("darwin", "", [], False, "Linux only"),
+        ("linux", "5.15-microsoft-standard-WSL2", [], False, "driver in Windows"),
+        ("linux", "6.1", ["/.dockerenv"], False, "docker run --gpus all"),
+        ("linux", "6.1", ["/run/.containerenv"], False, "docker run --gpus all"),
+        ("linux", "6.1", [], True, "A conda environment"),
+        ("linux", "6.1", [], False, "run.py setup --gpu"),
+    ],
+)
+def test_each_case_has_its_advice(monkeypatch, platform, release, files, conda, words):
+    monkeypatch.setattr(machine.sys, "platform", platform)
+    monkeypatch.setattr(machine, "count_gpus", lambda: (0, "none"))
+    monkeypatch.setattr(machine, "old_driver", lambda: "")
+    monkeypatch.setattr(machine, "missing_gpu_packages", lambda: ["cudf"])
+    uname = SimpleNamespace(release=release)
+    monkeypatch.setattr(machine.os, "uname", lambda: uname, raising=False)
+    monkeypatch.setattr(machine.os.path, "exists", files.__contains__)
+    monkeypatch.setenv("CONDA_PREFIX", machine.sys.prefix if conda else "/elsewhere")
+    assert words in "\n".join(machine.how_to_get_a_gpu())
 
 
 @pytest.mark.parametrize("scale", ["huge", None, 3])

@@ -79,6 +79,7 @@ def released_files(root):
     paths += [*course.glob("*.ipynb"), *course.glob("*.json")]
     paths += (course / "exercises").glob("[0-9]*.ipynb")
     paths += [*(root / "images").glob("*.*"), *(root / "helpers").glob("*.py")]
+    paths += [root / "docs" / "hosts.md", *(root / "docs" / "deploy").iterdir()]  # lesson 00's
     paths += grading.glob("*.py")
     paths += (grading / "lessons").glob("*.py")
     files = {path.relative_to(root).as_posix(): path for path in paths}

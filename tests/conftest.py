@@ -1,0 +1,19 @@
+"""What tests of several folders use."""
+
+import multiprocessing
+
+import pytest
+
+
+@pytest.fixture
+def forked_workers(monkeypatch):
+    """Let workers be copies of a process that has done the imports, where the system can fork.
+
+    The imports of each worker are half of the time of a lesson with four. nbval runs every lesson
+    as a student does; the tests with this fixture ask what does not depend on how workers start.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
+        # Dask sets this for its workers, before they import NumPy; these have it imported.
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")

@@ -1,0 +1,1 @@
+"""Losses: workers, hosts, links and notebooks that go away in the middle of a work."""

@@ -1,0 +1,1 @@
+"""Serialisation, which is pickle's here."""

@@ -1,0 +1,1 @@
+"""Nothing to register: pickle takes the stand-ins."""

@@ -1,0 +1,1 @@
+"""pandas' own calls compute on the GPU; here they compute as ever."""

@@ -1,0 +1,1 @@
+"""What cuML's estimators share."""
