@@ -118,7 +118,7 @@ def start_cluster(
     if asked == _open["asked"] and _alive(_open["client"]):
         return _open["client"]
     if scheduler:
-        knock(scheduler, security, deadline)  # where nobody answers, the open cluster stays open
+        knock(scheduler, security, timeout)  # where nobody answers, the open cluster stays open
     close_cluster()
     _set_up(_open["undo"])
     try:

@@ -27,7 +27,7 @@ class ClusterError(RuntimeError):
     """A cluster could not be started or joined; the message says why and what to do."""
 
 
-def knock(address, security, deadline):
+def knock(address, security, timeout):
     """Ask who is there: a Client would wait forever for a web server."""
     from distributed import Security
     from distributed.comm import connect
@@ -40,7 +40,7 @@ def knock(address, security, deadline):
             "Dask's configuration names them (distributed.comm.tls).\n"
             "- Who started the scheduler has its authority, ca.pem, and signs a client's.\n" + HERE
         )
-    limit = min(_left(deadline), HANDSHAKE)
+    limit = min(timeout, HANDSHAKE)
 
     async def ask():
         comm = await connect(address, timeout=limit, **security.get_connection_args("client"))
@@ -180,7 +180,7 @@ def check_shared(client, *paths):
                 f"Not every worker tells whether it sees {path} "
                 f"({_words(error, 'no answer within a minute')}){_silent(client)}."
             ) from None
-        blind = [names.get(address, address) for address, sees in seen.items() if not sees]
+        blind = sorted(names.get(address, address) for address, sees in seen.items() if not sees)
         if blind:
             raise ClusterError(
                 f"{path} is not there on {_some(blind)}. Workers read and write such files "

@@ -73,8 +73,10 @@ def disabled():
 
 
 def of_this_process():
+    """Settings of Dask and levels of its loggers; handlers come and go with Dask's servers."""
     found = state.of_process()
-    return {name: found[name] for name in ("config", "loggers", "logging switched off up to")}
+    levels = {name: level for name, (level, *_) in found["loggers"].items() if level}
+    return {"config": found["config"], "levels": levels, "off": disabled()}
 
 
 def fails(number):

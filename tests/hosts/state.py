@@ -16,7 +16,8 @@ SETTLE = 15  # seconds for what ends by itself: released tasks, a client that ha
 def of_process(folders=()):
     """Return the settings of this process, and the files in its folders.
 
-    Of Dask's settings and loggers only what is not the default, as each import brings its own.
+    Of Dask's settings and loggers only what is not the default, as each import brings its own. The
+    setting `scheduler` is left out: Dask sets it where a task asked for a client of its own.
     """
     import logging
     import os
@@ -51,7 +52,9 @@ def of_process(folders=()):
         "logging switched off up to": logging.root.manager.disable,
         "loggers": {name: found for name, found in set_up.items() if any(found)},
         "config": {
-            name: value for name, value in flat(dask.config.config) if usual.get(name) != value
+            name: value
+            for name, value in flat(dask.config.config)
+            if usual.get(name) != value and name != "scheduler"
         },
         "environment": {
             name: value
@@ -111,7 +114,8 @@ def of_scheduler(dask_scheduler, me):
     manager = extensions["amm"]
     topics = getattr(dask_scheduler._broker, "_topics", {})
     return of_process() | {
-        "plugins": sorted(dask_scheduler.plugins),
+        # The first get_task_stream and the first look at the dashboard start it, for everybody.
+        "plugins": sorted(set(dask_scheduler.plugins) - {"task-stream"}),
         "plugins for workers": sorted(map(str, dask_scheduler.worker_plugins)),
         "plugins for nannies": sorted(map(str, dask_scheduler.nanny_plugins)),
         "extensions": sorted(extensions),
@@ -119,7 +123,8 @@ def of_scheduler(dask_scheduler, me):
         "clients": sorted(
             client
             for client in set(dask_scheduler.clients) - {me, "fire-and-forget"}
-            if not client.startswith("published-")  # Dask's own, and never removed
+            # Dask's own, and never removed: of published data, and of a task that asked for one.
+            if not client.startswith(("published-", "Client-worker-"))
         ),
         "published": sorted(map(str, extensions["publish"].datasets)),
         "variables": sorted(map(str, extensions["variables"].variables)),
