@@ -89,6 +89,8 @@ def text(files: list[dict]) -> str:
     """Make the whole page of what was recorded."""
     runs = [run for facts in files for run in facts["runs"]]
     parts = [TEXT, "\n".join(table(runs, "way", "kind")) + "\n"]
+    if "hosts" not in {run["way"] for run in runs}:
+        parts.append("Losses of hosts, cables and the scheduler: none is recorded yet.\n")
     for facts in files:
         (way,) = {run["way"] for run in facts["runs"]}
         parts.append(f"## {way.capitalize()}: {len(facts['runs'])} losses\n")
