@@ -343,7 +343,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.json:
         given.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print("\n".join(page.table(facts["runs"], "way", "work", "kind")))
-    return int(any(run["outcome"] in page.BAD for run in runs))
+    return int(bool(page.failed(runs)))
 
 
 def _in_processes(todo: list[list], given: argparse.Namespace) -> list[dict]:

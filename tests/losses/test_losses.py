@@ -42,7 +42,7 @@ def test_the_page_is_what_was_recorded():
 def test_every_recorded_loss_ended_well():
     runs = [run for facts in page.recorded() for run in facts["runs"]]
     assert runs
-    assert not [page.line(run) for run in runs if run["outcome"] in page.BAD]
+    assert not [page.line(run) for run in page.failed(runs)]
 
 
 def test_wrong_numbers_are_noticed():
