@@ -131,7 +131,7 @@ def start_cluster(
         wait_for_workers(_open["client"], n_workers, timeout, deadline)
         compare_versions(_open["client"], backend.is_gpu, timeout, deadline)
         if scheduler:
-            _compare_gpus(_open["client"], backend)
+            _compare_gpus(_open["client"], backend, deadline)
     except BaseException:
         close_cluster()
         raise
@@ -397,18 +397,31 @@ def _check_gpu_options(options, scheduler):
         )
 
 
-def _compare_gpus(client, backend):
+def _compare_gpus(client, backend, deadline):
     """Refuse to compute on a GPU with workers that have none; say when their GPUs stay idle.
 
-    A worker tells the scheduler of its GPU when it starts (distributed.diagnostics.nvml).
+    A worker tells the scheduler of its GPU when it starts (distributed.diagnostics.nvml). NVIDIA's
+    library for that is not everywhere, so where it matters a silent worker's driver is asked.
     """
+    from helpers.machine import count_gpus
+
     workers = client.scheduler_info(n_workers=-1)["workers"]
     without = [address for address, worker in workers.items() if "gpu" not in worker]
     if backend.is_gpu and without:
+        asked = _in_a_thread(client.run, count_gpus, workers=without)
+        try:
+            found = asked.result(max(deadline - monotonic(), 1))
+        except TimeoutError:
+            raise ClusterError(
+                "A worker does not say whether it has a GPU: it hangs, or its machine is too busy."
+            ) from None
+        without = [f"{address}, {reason}" for address, (gpus, reason) in found.items() if not gpus]
+    if backend.is_gpu and without:
         raise ClusterError(
-            f"This process computes on a GPU, and these workers have none: {', '.join(without)}.\n"
-            "Workers compute, and the scheduler unpacks graphs: each needs a GPU and RAPIDS. Start "
-            'the workers with `dask cuda worker`, or use backend="cpu" here.'
+            "This process computes on a GPU, and not every worker has one:\n"
+            + "".join(f"- {line}\n" for line in without)
+            + "Workers compute, and the scheduler unpacks graphs: each needs a GPU and RAPIDS. "
+            'Start workers with `dask cuda worker`, or use backend="cpu" here.'
         )
     if not backend.is_gpu and len(without) < len(workers):
         print(f"The cluster has GPUs, which stay idle: here {backend.reason}.")

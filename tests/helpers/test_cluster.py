@@ -352,27 +352,37 @@ def test_options_for_gpus_reach_dask_cuda(monkeypatch, asked, pool):
     assert seen["n_workers"] == 2 and "threads_per_worker" not in seen
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_worker_without_a_gpu_is_told(workers):
-    client = client_of(*[{"gpu": {}}, {}][:workers])
-    if workers == 1:
-        return helpers.cluster._compare_gpus(client, Backend("gpu", "a test"))
-    with pytest.raises(ClusterError, match="these workers have none: tcp://127.0.0.1:2[.]"):
-        helpers.cluster._compare_gpus(client, Backend("gpu", "a test"))
+TOLD, SILENT = {"gpu": {"name": "H100"}}, {}  # what a worker says of itself when it starts
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpus", "refused"),
+    [([TOLD], {}, None), ([TOLD, SILENT], {2: 1}, None), ([SILENT, TOLD, SILENT], {1: 1}, 3)],
+)
+def test_a_worker_without_a_gpu_is_refused(workers, gpus, refused):
+    gpu, deadline = Backend("gpu", "a test"), time.monotonic() + 60
+    if refused is None:
+        return helpers.cluster._compare_gpus(client_of(workers, gpus), gpu, deadline)
+    with pytest.raises(ClusterError, match=f"has one:\n- tcp://127.0.0.1:{refused}, 0 GPUs\n"):
+        helpers.cluster._compare_gpus(client_of(workers, gpus), gpu, deadline)
 
 
 def test_gpus_that_stay_idle_are_told(capsys):
-    cpu = Backend("cpu", "there is no driver")
-    helpers.cluster._compare_gpus(client_of({}, {"gpu": {}}), cpu)
+    cpu, deadline = Backend("cpu", "there is no driver"), time.monotonic() + 60
+    helpers.cluster._compare_gpus(client_of([SILENT, TOLD]), cpu, deadline)
     assert "stay idle: here there is no driver" in capsys.readouterr().out
-    helpers.cluster._compare_gpus(client_of({}, {}), cpu)
+    helpers.cluster._compare_gpus(client_of([SILENT, SILENT]), cpu, deadline)
     assert capsys.readouterr().out == ""
 
 
-def client_of(*workers):
-    """A client whose workers said this of themselves when they started."""
+def client_of(workers, gpus=None):
+    """A client of such workers; `gpus` has what the drivers of silent ones count."""
     said = {f"tcp://127.0.0.1:{n}": worker for n, worker in enumerate(workers, 1)}
-    return SimpleNamespace(scheduler_info=lambda n_workers: {"workers": said})
+    counts = {address: (gpus or {}).get(n, 0) for n, address in enumerate(said, 1)}
+    return SimpleNamespace(
+        scheduler_info=lambda n_workers: {"workers": said},
+        run=lambda call, workers: {w: (counts[w], f"{counts[w]} GPUs") for w in workers},
+    )
 
 
 def test_workers_that_somebody_made_quiet_stay_as_quiet():

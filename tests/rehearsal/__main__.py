@@ -81,8 +81,10 @@ def lesson(number: str) -> Path:
 
 def with_faults(number: str) -> tuple[list[str], list[str]]:
     """Rehearse a lesson with its planted faults; return what differed, and the unseen faults."""
-    path, chosen = lesson(number), [fault for fault in FAULTS if fault.lesson == number]
+    path = lesson(number)
     notebook, changes = read(path), []
+    chosen = [fault for fault in FAULTS if fault.lesson == number]
+    chosen.sort(key=lambda fault: place(notebook, fault))  # as the cells run
     for fault in chosen:
         index = place(notebook, fault)
         source = notebook.cells[index].source.replace(fault.old, fault.new, 1)

@@ -80,7 +80,7 @@ class KMeans(Base):
 
     def _squares(self, X):
         self._check()
-        rows = to_numbers(X, "X", "KMeans", self.n_features_in_)
+        rows = to_numbers(X, "X", type(self).__name__, self.n_features_in_)
         return expanded(rows.astype(self._centers().dtype), self._centers())
 
     def predict(self, X):
