@@ -30,6 +30,8 @@ from tests.notebook_format import (
 
 COURSE = ROOT / "course"
 SECONDS = CELL * float(os.environ.get(SLOWNESS, "1"))  # for each cell
+TWO_PLANS = "Detected different `run_spec`"  # the scheduler's warning, dask/dask#9888
+TWO_PLANS_HELP = "persist a lazy collection that is computed from more than once; tasks get lost"
 RIGHT = re.compile(r"\d\d\.\d+ \w+: right, (\d+) of \1 points")
 
 
@@ -100,6 +102,9 @@ def execute(path: Path, folder: Path, cwd: Path = COURSE, **parameters) -> Noteb
     if error:
         last = [cell for cell in notebook.cells if note(cell, "start_time")][-1]
         pytest.fail(f"{path.name} stopped at\n{shown(last)}\n{error}", pytrace=False)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and TWO_PLANS in output_text(cell.outputs):
+            pytest.fail(f"{path.name}: {TWO_PLANS_HELP}\n{shown(cell)}", pytrace=False)
     return notebook
 
 
