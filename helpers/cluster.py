@@ -408,7 +408,7 @@ def _compare_gpus(client, backend, deadline):
     workers = client.scheduler_info(n_workers=-1)["workers"]
     without = [address for address, worker in workers.items() if "gpu" not in worker]
     if backend.is_gpu and without:
-        asked = _in_a_thread(client.run, count_gpus, workers=without)
+        asked = in_a_thread(client.run, count_gpus, workers=without)
         try:
             found = asked.result(max(deadline - monotonic(), 1))
         except TimeoutError:
