@@ -3,7 +3,8 @@
 Stand-ins for CuPy, cuDF, cuML and dask-cuda refuse what the real ones refuse (rules.md) and compute
 on the host. A lesson must run to its end with the stored outputs. This is a rehearsal, and no test
 on a GPU. ``--faults`` plants the mistakes of faults.py, too. ``--drop`` leaves each conversion of a
-lesson (`to_host`, `to_device`, `asarray`) out once, in a cell of its own, and prints what came.
+lesson (`to_host`, `to_device`, `asarray`) out once, runs the cells up to where its result is used,
+and prints what came.
 """
 
 import argparse
@@ -20,7 +21,14 @@ from nbformat import NotebookNode
 
 from tests.course import test_lessons
 from tests.notebook_format import ROOT, dumps, read
-from tests.rehearsal.faults import FAULTS, place, plant, unplanted, without_conversions
+from tests.rehearsal.faults import (
+    FAULTS,
+    place,
+    plant,
+    unplanted,
+    up_to_use,
+    without_conversions,
+)
 
 SHADOW = Path(__file__).parent / "shadow"
 
@@ -88,7 +96,7 @@ def with_faults(number: str) -> tuple[list[str], list[str]]:
     for fault in chosen:
         index = place(notebook, fault)
         source = notebook.cells[index].source.replace(fault.old, fault.new, 1)
-        changes.append((index, "\n".join(filter(None, [source, fault.then]))))
+        changes.append((index, [*filter(None, [source, fault.then])]))
     different, said = rehearse(path, changes)
     seen = dict(zip(chosen, said, strict=True)) if said else {}
     unseen = [f"{fault.new}: {seen.get(fault, 'not reached')}" for fault in chosen]
@@ -110,18 +118,19 @@ def _noticed(fault, said: str | None, cell: NotebookNode) -> bool:
 def drop(path: Path) -> Iterator[str]:
     """Yield a line for each conversion that is left out: what a GPU would say."""
     stored = read(path)
-    changes = [
-        (i, source)
-        for i, cell in enumerate(stored.cells)
-        if cell.cell_type == "code" and "raises-exception" not in cell.metadata.get("tags", ())
-        for source in without_conversions(cell.source)
-    ]
+    changes, expected = [], []
+    for i, cell in enumerate(stored.cells):
+        if cell.cell_type == "code" and "raises-exception" not in cell.metadata.get("tags", ()):
+            cells = up_to_use(stored, i)
+            for source in without_conversions(cell.source):
+                changes.append((i, [source, *(later.source for later in cells[1:])]))
+                expected.append([line for each in cells for line in test_lessons.facts(each)])
     _, said = rehearse(path, changes)
-    for (i, source), text in zip(changes, said, strict=True):
-        legal = text.strip().splitlines() == test_lessons.facts(stored.cells[i])
-        right = stored.cells[i].source.splitlines()
-        changed = next(line for line in source.splitlines() if line not in right)
-        yield f"[{i}] {changed.strip()}\n    {'the same' if legal else text.strip()[-120:]}"
+    for (i, (source, *_)), right, text in zip(changes, expected, said, strict=True):
+        lines = stored.cells[i].source.splitlines()
+        changed = next(line for line in source.splitlines() if line not in lines)
+        result = "the same" if text.strip().splitlines() == right else text.strip()[-120:]
+        yield f"[{i}] {changed.strip()}\n    {result}"
 
 
 def main(arguments: list[str] | None = None) -> int:

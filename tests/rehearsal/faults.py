@@ -15,19 +15,20 @@ from nbformat.v4 import new_code_cell
 from tests.notebook_format import output_text
 
 MARK = "planted"
-# Runs a source as a cell does, and prints what it said, printed or raised.
+# Runs sources as cells do, up to the first that raises, and prints what they said.
 PLANTED = """
-def planted(source):
+def planted(*sources):
     import ast, contextlib, io
 
-    said, body = io.StringIO(), ast.parse(source)
+    said = io.StringIO()
     with contextlib.redirect_stdout(said):
         try:
-            last = body.body.pop() if isinstance(body.body[-1], ast.Expr) else None
-            exec(compile(body, "planted", "exec"), globals())
-            if last is not None:
-                value = eval(compile(ast.Expression(last.value), "planted", "eval"), globals())
-                print("" if value is None else repr(value))
+            for body in map(ast.parse, sources):
+                last = body.body.pop() if isinstance(body.body[-1], ast.Expr) else None
+                exec(compile(body, "planted", "exec"), globals())
+                if last is not None:
+                    value = eval(compile(ast.Expression(last.value), "planted", "eval"), globals())
+                    print("" if value is None else repr(value))
         except Exception as error:
             print(f"{type(error).__name__}: {error}")
     print(said.getvalue())
@@ -42,7 +43,7 @@ class Fault(NamedTuple):
     old: str  # stands in one cell only
     new: str
     says: str  # words that the GPU's library says; empty: the cell prints something else
-    then: str = ""  # what shows it, where the cell alone does not
+    then: str = ""  # a cell that shows it, where this one does not
 
 
 IMPLICIT = "Implicit conversion to a NumPy array is not allowed"
@@ -83,6 +84,7 @@ FAULTS = [
     Fault("03", "few.fit(to_host(candidates)", "few.fit(candidates", IMPLICIT),
     Fault("03", "xp.asarray(rng.random(len(clouds)))", "rng.random(len(clouds))", ON_HOST),
     Fault("03", "adjusted_rand_score(to_host(y)", "adjusted_rand_score(y", IMPLICIT),
+    Fault("03", "(y), to_host(model.labels_))", "(y), model.labels_)", IMPLICIT),
     Fault("03", "partial_sums(part, xp.asarray(centers))", "partial_sums(part, centers)", ON_HOST)
     ._replace(then="local_step(points, to_host(start))"),
     Fault("03", "to_host(air).join(to_host(late))", "air.join(to_host(late))", JOIN),
@@ -101,12 +103,12 @@ FAULTS = [
 ]  # fmt: skip
 
 
-def plant(notebook: NotebookNode, changes: list[tuple[int, str]]) -> NotebookNode:
-    """Return a copy with a cell before each of the given ones that runs another source."""
+def plant(notebook: NotebookNode, changes: list[tuple[int, list[str]]]) -> NotebookNode:
+    """Return a copy with a cell before each of the given ones that runs other sources."""
     new = copy.deepcopy(notebook)
     before: dict[int, list[NotebookNode]] = {}
-    for index, source in changes:
-        cell = new_code_cell(f"planted({source!r})", metadata={"tags": [MARK]})
+    for index, sources in changes:
+        cell = new_code_cell(f"planted(*{sources!r})", metadata={"tags": [MARK]})
         before.setdefault(index, []).append(cell)
     first = next(i for i, cell in enumerate(new.cells) if cell.cell_type == "code") + 1
     before.setdefault(first, []).insert(0, new_code_cell(PLANTED, metadata={"tags": [MARK]}))
@@ -145,3 +147,23 @@ def without_conversions(source: str) -> list[str]:
             inner = ast.get_source_segment(source, node.args[0])
             found.append(source.replace(whole, f"({inner})", 1))
     return found
+
+
+def up_to_use(notebook: NotebookNode, index: int) -> list[NotebookNode]:
+    """Return a cell, and those up to one that uses what it made if one of the next three does.
+
+    What ends the cluster, or raises on purpose, is not run twice.
+    """
+    cells, made = [cell for cell in notebook.cells[index:] if cell.cell_type == "code"][:4], set()
+    for node in ast.walk(ast.parse(cells[0].source)):
+        if isinstance(node, ast.FunctionDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            made.add(node.id)
+    for count, cell in enumerate(cells[1:], start=2):
+        raising = "raises-exception" in cell.metadata.get("tags", ())
+        if raising or cell.source.startswith("%") or "close_cluster" in cell.source:
+            break
+        if made & set(re.findall(r"\w+", cell.source)):
+            return cells[:count]
+    return cells[:1]

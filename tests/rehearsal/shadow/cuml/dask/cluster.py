@@ -16,9 +16,7 @@ STARTS = ("scalable-k-means++", "k-means||", "random")
 
 
 class KMeansMG(OneGpu):
-    """One rank's model. Its attributes are always on the device."""
-
-    output_type = "cupy"
+    """One rank's model. All it gives is on the device, as its ``output_type`` says."""
 
     def _check(self):
         super()._check()
@@ -33,8 +31,7 @@ class KMeansMG(OneGpu):
 
 def _fit(keywords, *parts):
     """Fit to all rows, and keep what belongs to the first rank's."""
-    keywords = {name: value for name, value in keywords.items() if name != "handle"}
-    model = KMeansMG(**keywords)
+    model = KMeansMG(**keywords, output_type="cupy")
     model._check()
     rows = [to_numbers(part) for part in parts]
     model._fit(np.concatenate(rows), None, None)
