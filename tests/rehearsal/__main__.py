@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
 from tests.course import test_lessons
 from tests.notebook_format import ROOT, dumps, read
@@ -31,6 +32,12 @@ from tests.rehearsal.faults import (
 )
 
 SHADOW = Path(__file__).parent / "shadow"
+EXAMPLES = """
+import doctest
+
+for each in [each for each in globals().values() if getattr(each, "__module__", 0) == "__main__"]:
+    doctest.run_docstring_examples(each, dict(globals()), optionflags=doctest.ELLIPSIS)
+"""
 
 
 @contextmanager
@@ -71,15 +78,19 @@ def rehearse(path: Path, changes=(), gpus: int = 2) -> tuple[list[str], list[str
 
 
 def rehearse_solution(path: Path) -> list[str]:
-    """Run a solution; return the checks that did not find it right, or where it stopped."""
+    """Run a solution; return the checks and examples that came out wrong, or where it stopped."""
     with stage(), tempfile.TemporaryDirectory() as folder:
+        copy, notebook = Path(folder, path.name), read(path)
+        notebook.cells.append(new_code_cell(EXAMPLES))
+        copy.write_text(dumps(notebook), encoding="utf-8")
         try:
-            new = test_lessons.execute(path, Path(folder), cwd=path.parent)
+            new = test_lessons.execute(copy, Path(folder, "run"), cwd=path.parent)
         except pytest.fail.Exception as stopped:
             return [str(stopped)]
     checks = [cell for cell in new.cells if cell.source.startswith("check(")]
     right = [test_lessons.RIGHT.match("\n".join(test_lessons.facts(cell))) for cell in checks]
-    return [test_lessons.shown(cell) for cell, ok in zip(checks, right, strict=True) if not ok]
+    wrong = [test_lessons.shown(cell) for cell, ok in zip(checks, right, strict=True) if not ok]
+    return wrong + test_lessons.facts(new.cells[-1])
 
 
 def lesson(number: str) -> Path:

@@ -54,6 +54,14 @@ NO_ARRAY = "Implicit conversion to a host NumPy array via __array__ is not allow
 CONCAT = "can only concatenate objects which are instances of"
 JOIN = "right must be a Series or DataFrame"
 TOL = "invalid parameter (tol<=0)"
+# No lesson makes these mistakes: test_rules.py and tests/rapids compare the words.
+ROWS = "cuDF does not support iteration of DataFrame via iterrows"
+ARROW = "Implicit conversion to a host PyArrow object via __arrow_array__ is not allowed"
+FROM = "from_pandas unsupported for object of type int"
+COLUMNS = "Input array cannot be chunked along axis 1"
+START = "init='k-means++' is not supported for KMeansMG."
+PARAMETER = "Invalid parameter 'n_cluster' for `KMeans"
+CLUSTERS = "n_clusters=0 should be a positive integer."
 FAULTS = [
     # Lesson 01: tables, arrays, models
     Fault("01", "sorted(to_host(categories))", "sorted(categories)", LOOP),

@@ -1,5 +1,7 @@
 """cuML's KMeans on one GPU."""
 
+from numbers import Integral
+
 import numpy as np
 
 from cuml.internals.base import Base, to_numbers
@@ -43,7 +45,7 @@ class KMeans(Base):
         return self
 
     def _check(self):
-        if not isinstance(self.n_clusters, int) or self.n_clusters <= 0:
+        if not isinstance(self.n_clusters, Integral) or self.n_clusters <= 0:
             raise ValueError(f"n_clusters={self.n_clusters} should be a positive integer.")
         if self.tol <= 0:  # cuVS
             raise RuntimeError("invalid parameter (tol<=0)")
