@@ -101,6 +101,8 @@ RULES = {
     "len(frame[frame['v'] > 1])": "3",
     "type(frame['v'].to_dask_array(lengths=True).compute()).__module__": "'cupy'",
     "model.labels_.dtype.name, type(model.predict(host)).__module__": "('int32', 'numpy')",
+    "cuml.cluster.KMeans(n_clusters=2, init=a[1:], max_iter=1).fit(a).n_iter_": "2",
+    "cuml.cluster.KMeans(n_clusters=2, init=a[1:], max_iter=9).fit(a).n_iter_": "2",
     # distributed: what comes is of the kind of what was fitted, on the device
     "type(of_array.labels_.compute()), of_array.labels_.chunks": "cupy.ndarray'>, ((2, 1),)",
     "type(of_array.cluster_centers_)": "cupy.ndarray",
