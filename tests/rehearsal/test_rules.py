@@ -83,6 +83,7 @@ RULES = {
     "cuml.cluster.KMeans(n_cluster=2)": "unexpected keyword argument 'n_cluster'",
     "cuml.cluster.KMeans().set_params(n_cluster=2)": PARAMETER,
     "cuml.cluster.KMeans(n_clusters=0).fit(a)": CLUSTERS,
+    "cuml.linear_model.LinearRegression(n_jobs=2)": "unexpected keyword argument 'n_jobs'",
     "cuml.cluster.KMeans(2 * 4).fit(a)": "takes 1 positional argument",
     "cuml.cluster.KMeans(n_clusters=8).fit(a)": "n_samples=3 should be >= n_clusters=8",
     "model.predict(a[:, :1])": "expecting 2 features",

@@ -5,6 +5,7 @@ import inspect
 import cudf
 import cupy
 import numpy as np
+from cupy import NAMES
 
 
 def to_numbers(X, name="X", reference=None, n_features=None):
@@ -63,6 +64,10 @@ class Through(Base):
     methods += ("decision_function", "inverse_transform")
 
     def __init__(self, **keywords):
+        known = NAMES[f"{type(self).__module__}.{type(self).__name__}"]
+        for name in keywords:
+            if name not in known and "kwargs" not in known:
+                raise TypeError(f"__init__() got an unexpected keyword argument {name!r}")
         self.model = self.plain(**keywords)
 
     def get_params(self, deep=True):
