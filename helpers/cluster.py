@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import tempfile
+import warnings
 from concurrent.futures import wait as wait_for
 from contextlib import ExitStack, contextmanager
 from multiprocessing import current_process
@@ -255,7 +256,8 @@ def _start(backend, n_workers, timeout, gpu_options):
 
         gpus = count_gpus()[0]
         if n_workers > gpus:
-            print(f"{count(gpus, 'GPU')}, {count(gpus, 'worker')}: one worker per GPU.")
+            told = f"{count(gpus, 'GPU')}, {count(gpus, 'worker')}: one worker per GPU."
+            warnings.warn(told, stacklevel=3)  # no output of a lesson: those are the same anywhere
         n_workers = min(n_workers, gpus)
         if gpu_options.get("rmm_async"):  # which has a pool of its own
             gpu_options = {"rmm_pool_size": None} | gpu_options

@@ -352,6 +352,19 @@ def test_options_for_gpus_reach_dask_cuda(monkeypatch, asked, pool):
     assert seen["n_workers"] == 2 and "threads_per_worker" not in seen
 
 
+def test_fewer_gpus_than_workers_are_told_beside_the_outputs(monkeypatch, capsys):
+    def cluster(n_workers, **options):
+        raise OSError(f"asked for {n_workers}")
+
+    monkeypatch.setattr(helpers.machine, "count_gpus", lambda: (1, "one GPU"))
+    monkeypatch.setattr(Backend, "LocalCluster", staticmethod(cluster), raising=False)
+    with pytest.warns(UserWarning, match="^1 GPU, 1 worker: one worker per GPU.$") as told:
+        with pytest.raises(ClusterError, match="asked for 1"):
+            start_cluster(Backend("gpu", "a test asks for it"), n_workers=2)
+    get_backend("cpu")
+    assert told[0].filename == __file__ and capsys.readouterr().out == ""
+
+
 TOLD, SILENT = {"gpu": {"name": "H100"}}, {}  # what a worker says of itself when it starts
 
 
