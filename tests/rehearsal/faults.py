@@ -100,6 +100,10 @@ FAULTS = [
     Fault("03", "init=day_start, tol", "init=z, tol", "does not match the number of clusters"),
     Fault("03", "da.from_array(xp.asarray(images)", "da.from_array(xp.asarray(images.astype(str))",
           "Unsupported dtype"),
+    # Lesson 04: a fit in pieces
+    Fault("04", "model.n_iter_ > 1", "model.n_iter_ == 2", "only one: True", """
+fits = lambda **start: backend.KMeans(n_clusters=5, tol=1e-6, random_state=0, **start)
+print("only one:", len([*pieces(Path(folder.name, "planted.npy"), fits, X)]) == 1)"""),
     # Lesson 05: to the host, to scikit-learn
     Fault("05", "centers = to_host(model.cluster_centers_)", "centers = model.cluster_centers_",
           ON_HOST, "centers - __import__('numpy').zeros((8, 20))"),
