@@ -18,7 +18,7 @@ if sys.platform != "linux":
     pytest.skip("RAPIDS runs on Linux, and so does its rehearsal", allow_module_level=True)
 
 
-@pytest.mark.parametrize("number", ["03"])
+@pytest.mark.parametrize("number", ["05"])  # one of the shorter; the weekly workflow has all
 def test_a_lesson_is_rehearsed_and_its_faults_are_seen(number):
     different, unseen = with_faults(number)
     assert different == []
