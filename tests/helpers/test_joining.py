@@ -320,7 +320,7 @@ def test_a_host_that_vanishes_while_joining_is_told(plain, connections):
         relay(("127.0.0.1", port), silent_after=connections) as address,
         pytest.raises(ClusterError, match="answered and then did not take this client"),
     ):
-        joining.join(address, None, time.monotonic() + 2)
+        joining.join(address, None, time.monotonic() + 1)
 
 
 def test_a_scheduler_that_falls_silent_after_that_is_told(plain, monkeypatch):

@@ -344,19 +344,23 @@ def main(arguments: list[str] | None = None) -> int:
         facts = json.loads(given.json.read_text(encoding="utf-8"))
     done = {run["seed"] for run in facts["runs"]}
     todo = [case for case in cases(given) if case[2] not in done]
+    ended = True
     if given.these:
         runs = series(json.loads(given.these), given.hosts, given.minutes)
     else:
-        runs = _in_processes(todo, given)
+        runs, ended = _in_processes(todo, given)
     facts["runs"] = sorted(facts["runs"] + runs, key=lambda run: run["seed"])
     if given.json:
         given.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print("\n".join(page.table(facts["runs"], "way", "work", "kind")))
-    return int(bool(page.failed(runs)))
+    return int(bool(page.failed(runs)) or not ended)
 
 
-def _in_processes(todo: list[list], given: argparse.Namespace) -> list[dict]:
-    """Share the runs out to processes of this command; on hosts, each in its own namespaces."""
+def _in_processes(todo: list[list], given: argparse.Namespace) -> tuple[list[dict], bool]:
+    """Share the runs out to processes of this command; on hosts, each in its own namespaces.
+
+    Returns the runs, and whether all processes came to their end.
+    """
     started = []
     with tempfile.TemporaryDirectory() as folder:
         for job in range(given.jobs):
@@ -373,7 +377,7 @@ def _in_processes(todo: list[list], given: argparse.Namespace) -> list[dict]:
         found = [json.loads(path.read_text("utf-8")) for path, _ in started if path.exists()]
     if len(found) < len(started):
         print("a process of the harness ended without a result", file=sys.stderr)
-    return [run for facts in found for run in facts["runs"]]
+    return [run for facts in found for run in facts["runs"]], len(found) == len(started)
 
 
 if __name__ == "__main__":
