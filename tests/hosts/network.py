@@ -21,7 +21,8 @@ from tests.notebook_format import ROOT
 PRIVATE = "--net --mount --uts --ipc --pid --fork --kill-child --mount-proc".split()
 ON_HOST = 'hostname "$1"; mount --bind "$2" "$3"; cd "$3/work"; shift 3; exec "$@"'
 START = 90 * float(os.environ.get(SLOWNESS, "1"))  # seconds until the scheduler is there
-WORKER = "--nthreads 1 --memory-limit 2GiB --death-timeout 60 --local-directory .".split()
+# A worker's own dashboard costs a second of its start, and no lesson looks at it.
+WORKER = "--nthreads 1 --memory-limit 2GiB --death-timeout 60 --local-directory . --no-dashboard"
 
 
 def why_not() -> str:
@@ -143,10 +144,11 @@ class Cluster:
         ]
         place, port = folder / "scheduler.json", 0 if alone else 8786
         options = ["--protocol", "tls", "--port", port, "--scheduler-file", place]
+        options += ["--dashboard-address", "127.0.0.1:0"]
         self._dask("scheduler", self.hosts[0], *options)
         self.address = self._written(place)["address"]
         for host in self.hosts[0 if worker_on_first else 1 :]:
-            self._dask("worker", host, self.address, "--name", host.name, *WORKER)
+            self._dask("worker", host, self.address, "--name", host.name, *WORKER.split())
         self.security = security(self.certificates)
 
     def tls(self, part: str) -> dict:
@@ -162,7 +164,6 @@ class Cluster:
     def _dask(self, part: str, host: Host, *words) -> None:
         strict = self.tls(part) | {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true"}
         command = [sys.executable, "-m", "dask", part, *words, "--host", host.address]
-        command += ["--dashboard-address", "127.0.0.1:0"]
         name = part if part == "scheduler" else host.name
         self.commands[name] = partial(host.start, *command, environment=strict)
         self.begin(name)

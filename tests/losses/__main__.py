@@ -28,9 +28,8 @@ import psutil
 
 from tests.__main__ import SLOWNESS
 from tests.hosts.network import PRIVATE, why_not
-from tests.losses import page
+from tests.losses import EXACT, WORKS, page
 from tests.losses.hosts import Hosts
-from tests.losses.work import EXACT, WORKS
 from tests.notebook_format import ROOT
 
 SLOW = float(os.environ.get(SLOWNESS, "1"))
