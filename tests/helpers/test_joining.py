@@ -69,9 +69,9 @@ def plain():
         yield cluster
 
 
-def seen(cluster):
+def seen(cluster, **options):
     with Client(cluster.address, security=cluster.security, set_as_default=False) as client:
-        return state.snapshot(client)
+        return state.snapshot(client, **options)
 
 
 def disabled():
@@ -155,7 +155,7 @@ def test_state_sees_what_a_visitor_leaves_behind(theirs):
         client.run(leave)
         client.publish_dataset(numbers=client.scatter([1]))
         client.amm.stop()
-    found = "\n".join(state.differences(before, seen(theirs)))
+    found = "\n".join(state.differences(before, seen(theirs, settle=0)))
     with Client(theirs.address, security=theirs.security, set_as_default=False) as client:
         client.run(undo)
         client.unpublish_dataset("numbers")
