@@ -73,16 +73,15 @@ def test_a_folder_that_cannot_be_written_is_no_harm(data):
     assert "0 right" in page and f"<code>{data}</code> cannot be written" in page
 
 
-def test_check_keeps_progress():
-    result = check("01.1", {"count_missing": lambda table: 3})
-    assert result.state == "not yet"
+def test_check_keeps_progress_where_the_notebook_is_open(monkeypatch):
+    for names in ((), (SWITCH,), ("JPY_SESSION_NAME",), (SWITCH, "JPY_SESSION_NAME")):
+        for name in (SWITCH, "JPY_SESSION_NAME"):  # a terminal of JupyterLab has the first one
+            monkeypatch.delenv(name, raising=False)
+        for name in names:
+            monkeypatch.setenv(name, "1")
+        assert check("01.1", {"count_missing": lambda table: 3}).state == "not yet"
+        assert progress_file().exists() == (len(names) == 2), names
     assert read_progress()["01.1"]["state"] == "not yet"
-
-
-def test_check_in_a_test_or_a_grader_keeps_none(monkeypatch):
-    monkeypatch.delenv(SWITCH)
-    check("01.1", {"count_missing": lambda table: 3})
-    assert not progress_file().exists()
 
 
 def test_the_start_page_names_every_lesson_with_its_exercises():
