@@ -215,13 +215,15 @@ def test_the_walk_sees_faults(chrome, tmp_path):
         "<html lang=en data-theme=light><title>A</title><body><main class='bd-article'>"
         "<p style='font-size:9px'>small<img src='no.svg'><div style='width:3000px'>wide</div>"
         "<p style='color:#bbb'>pale</p><p style='color:#bbb'>pale</p><script>no()</script>"
+        "<pre><span class=k>a</span><span class=k>b</span><span class=k>c</span>"
+        "<span class=rare style='color:#bbb'>pale</span></pre>"
         "<script>matchMedia('(prefers-color-scheme: dark)').onchange = (dark) => {"
         "document.documentElement.dataset.theme = dark.matches ? 'dark' : 'light'}</script>"
     )
     wrong, weights = walk(chrome, [tmp_path / "a.html"], tmp_path)
     assert weights["a.html"] > 300
-    for fault in ("small: 9", "broken", "unnamed", "unreadable", "horizontal scroll", "not loaded",
-                  "axe: image-alt", "axe: color-contrast", "no is not defined"):  # fmt: skip
+    for fault in ("small: 9", "broken", "unnamed", "unreadable", "horizontal scroll", ".rare",
+                  "not loaded", "axe: image-alt", "color-contrast", "no is not defined"):  # fmt: skip
         assert any(fault in text for text in wrong), (fault, wrong)
 
 
