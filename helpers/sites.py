@@ -5,6 +5,8 @@ Beside it, what travels: the parameters of a model as one array.
 
 from collections import deque
 from copy import deepcopy
+from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from pandas import isna
@@ -15,6 +17,38 @@ from sklearn.utils.multiclass import check_classification_targets
 PARAMETERS = ("coef_", "intercept_")
 RECENT = 5  # batches: the error of one alone is noisy
 KNOWN = "SGDClassifier, SGDRegressor or Perceptron"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """When a site asks for a synchronisation, in the middle of a round.
+
+    Attributes
+    ----------
+    moved : float, optional
+        Its model is farther than this from the global one of the round (Euclidean distance of the
+        parameters).
+    error : float, optional
+        In this round, the share of wrong answers (for a regressor, 1 - R²) has risen by more than
+        this since it was lowest. Each batch is scored before it is learned, and the mean of the
+        last five counts.
+    """
+
+    moved: float | None = None
+    error: float | None = None
+
+    def __post_init__(self):
+        for name, limit in (("moved", self.moved), ("error", self.error)):
+            if limit is not None and not (isinstance(limit, Real) and limit >= 0):
+                raise ValueError(f"{name} must be a number of at least 0, not {limit!r}")
+        if self.moved is None and self.error is None:
+            raise ValueError("a Drift without a limit is never reported: give moved= or error=")
+
+    def seen(self, step, errors, lowest):
+        """Whether a site has drifted by this step, or by these last errors."""
+        far = self.moved is not None and np.linalg.norm(step) > self.moved
+        worse = self.error is not None and np.mean(errors or 0) > lowest + self.error
+        return bool(far or worse)
 
 
 def prepare(estimator, n_features, classes=None, dtype="float64"):
