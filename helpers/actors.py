@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError
 from time import monotonic
 from uuid import uuid4
 
+import cloudpickle
 from distributed import Actor, KilledWorker, wait
 from distributed import TimeoutError as DaskTimeoutError
 
@@ -78,10 +79,10 @@ class Actors:
             if name in self.lost and name not in self.opening and place:
                 self.places[name], self._homes[name] = place, self._homes[name] | there[place]
                 self._actors[name] = self.client.submit(
-                    Site, name, load, *self._settings, actor=True, pure=False,
+                    Site, name, *self._settings, actor=True, pure=False,
                     key=f"site-{name}-{uuid4().hex}", workers=[place],
                 )  # fmt: skip
-                new[name] = self._submit(name, "open", (self._classify,))
+                new[name] = self._submit(name, "open", (load, self._classify))
         old, self.opening = self.opening, self.opening | new
         ended = [*self._as_they_end(new, until), *self._as_they_end(dict(old), monotonic())]
         for name, future in ended:
@@ -189,8 +190,9 @@ class Actors:
             raise ValueError(f"no site {site!r} is here; there are {here}")
 
     def _submit(self, name, method, arguments):
+        # Packed: a worker that cannot import what it gets would end, if Dask had to unpack it.
         return self.client.submit(
-            ask, self._actors[name], method, *arguments, pure=False,
+            ask, self._actors[name], method, cloudpickle.dumps(arguments), pure=False,
             key=f"{method}-{name}-{uuid4().hex}", workers=[self.places[name]],
         )  # fmt: skip
 

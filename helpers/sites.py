@@ -3,6 +3,7 @@
 Beside it, what travels: the parameters of a model as one array.
 """
 
+import pickle
 from collections import deque
 from copy import deepcopy
 from dataclasses import dataclass
@@ -139,13 +140,13 @@ class Site:
     to `train`; so a site that is lost and opened again goes on where it was.
     """
 
-    def __init__(self, name, load, batch, test):
-        self.name, self._load, self._batch, self._test = name, load, batch, test
+    def __init__(self, name, batch, test):
+        self.name, self._batch, self._test = name, batch, test
         self.stopped, self.waiting = 0, {}
 
-    def open(self, classify):
+    def open(self, load, classify):
         """Load the rows, here, and say how many there are and of what kind."""
-        loaded = self._load()
+        loaded = load()
         if not isinstance(loaded, tuple | list) or len(loaded) != 2:
             what = type(loaded).__name__
             what = f"a {what} of {len(loaded)}" if isinstance(loaded, tuple | list) else what
@@ -192,8 +193,7 @@ class Site:
 
     def start(self, model):
         """Take a prepared model to train."""
-        # Workers that are threads of one process are all given the same object.
-        self.model, self._labeller = deepcopy(model), deepcopy(model)
+        self.model, self._labeller = model, deepcopy(model)
         for own in (self.model, self._labeller):  # the rows here are arrays: `open` saw the names
             vars(own).pop("feature_names_in_", None)
         self.current = get_vector(self.model)
@@ -259,9 +259,12 @@ class Site:
         return float(error), len(self.X)
 
 
-def ask(site, method, *arguments):
-    """Run on a site's worker, as a task: ask the actor there, and bring its answer."""
-    return getattr(site, method)(*arguments).result()
+def ask(site, method, arguments):
+    """Run on a site's worker, as a task: ask the actor there, and bring its answer.
+
+    The arguments come as the bytes of a pickle, from the client of the federation.
+    """
+    return getattr(site, method)(*pickle.loads(arguments)).result()
 
 
 def column_names(X):

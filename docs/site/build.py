@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "site"
 HELPERS = ("backend", "cluster", "data", "kmeans", "shards", "centers", "compare", "federated",
-           "machine", "plots", "scaling", "certificates")  # fmt: skip
+           "sites", "combining", "machine", "plots", "scaling", "certificates")  # fmt: skip
 INSTRUCTORS = ("grading", "classroom")
 AUTHORS = ("architecture",)  # for whoever changes the code: not on the site
 # What a word must not be part of: code, links and their targets, HTML, headings, pictures.
