@@ -57,10 +57,11 @@ OPTIONS = [
 ]
 
 
-# Two at a time, as Scheduling says; --no-loadscope-reorder leaves the order to longest_first.
-TWO = ["--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"]
+# Three at a time, as Scheduling says: on two cores two of them often wait, for a limit or a worker.
+# --no-loadscope-reorder leaves the order to longest_first.
+SHARED = ["--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"]
 # What takes longest, in this order, comes before all the rest: no process ends minutes before the
-# other one.
+# others.
 LONG = [
     *("test_hostile.py", "test_exercises.py", "test_federated.py", "test_hosts.py", "course/07"),
     *("course/00",),
@@ -74,7 +75,7 @@ LONG = [
 class Scheduling(LoadFileScheduling):
     """Keep the cells of a lesson, and the tests of a file, in one process and in order.
 
-    The papermill runs are long and do not depend on each other: they fill both processes. The
+    The papermill runs are long and do not depend on each other: they fill all processes. The
     answers to the exercises of a lesson stay together, as they share what was observed of them.
     """
 
@@ -98,7 +99,7 @@ def longest_first(nodeid: str) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the longest first where two processes share the tests; alone, order makes no difference.
+    """Put the longest first where the tests are shared out; alone, order makes no difference.
 
     Tests of one file, and cells of one lesson, stay in their order.
     """
@@ -235,7 +236,7 @@ def command(arguments: list[str], slow: float) -> list[str]:
     paths = [name for name in arguments if Path(name.partition("::")[0]).exists()]
     if not paths:
         lessons = sorted((ROOT / "course").glob("*.ipynb"))
-        arguments = [*arguments, *TWO, str(ROOT / "tests"), *map(str, lessons)]
+        arguments = [*arguments, *SHARED, str(ROOT / "tests"), *map(str, lessons)]
     # nbval colours its messages unless it is told not to, also in a log.
     colour = [] if sys.stdout.isatty() else ["--color=no"]
     call = [sys.executable, "-m", "pytest", "-p", "tests.__main__"]
@@ -283,7 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
     if slow > 1:
         print(f"This machine is busy or slow: limits of time are {slow:g} times as long.")
     if options.quick:
-        others = [*TWO, *(str(ROOT / name) for name in QUICK), *others]
+        others = [*SHARED, *(str(ROOT / name) for name in QUICK), *others]
     with tempfile.TemporaryDirectory() as folder:
         try:
             return run(others, options.deadline or DEADLINE * slow, slow, Path(folder))
