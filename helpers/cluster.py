@@ -28,6 +28,7 @@ from helpers.joining import (
     join,
     knock,
     wait_for_workers,
+    within,
 )
 
 PER_CORE = 8  # workers of one thread each; more would only take memory from each other
@@ -410,9 +411,8 @@ def _compare_gpus(client, backend, deadline):
     workers = client.scheduler_info(n_workers=-1)["workers"]
     without = [address for address, worker in workers.items() if "gpu" not in worker]
     if backend.is_gpu and without:
-        asked = in_a_thread(client.run, count_gpus, workers=without)
         try:
-            found = asked.result(max(deadline - monotonic(), 1))
+            found = within(deadline, client.run, count_gpus, workers=without)
         except TimeoutError:
             raise ClusterError(
                 "A worker does not say whether it has a GPU: it hangs, or its machine is too busy."
