@@ -57,6 +57,34 @@ def _shown(value):
     return f"[{', '.join(value)}]" if isinstance(value, tuple) else value
 
 
+def wrong_answer(answer, own, held, batch, batches, may_stop):
+    """What is wrong with what a site answered to `helpers.sites.Site.train`, or None.
+
+    Parameters
+    ----------
+    answer : object
+    own : numpy.ndarray of float, shape (n_parameters,)
+        Parameters of the global model.
+    held, batch, batches : int
+        Rows that the site has, rows of a batch, and batches that it was asked for.
+    may_stop : bool
+        Whether it may end the round early.
+
+    Returns
+    -------
+    str or None
+    """
+    if not isinstance(answer, dict):
+        return f"it sent {type(answer).__name__}, not an answer"
+    wrong = wrong_count("batches", answer, 1 if may_stop else batches, batches)
+    wrong = wrong or wrong_count("rows", answer, answer["batches"], min(batch, held) * batches)
+    wrong = wrong or wrong_count("next", answer, 1, held + batch)
+    wrong = wrong or wrong_vector(answer.get("vector"), own)
+    if not wrong and not isinstance(answer.get("reported"), bool):
+        wrong = "it does not say whether it has drifted"
+    return wrong
+
+
 def wrong_count(what, answer, least, most):
     """What is wrong with a count that a site sent, or None."""
     count = answer.get(what)
@@ -101,16 +129,15 @@ def check_arguments(sites, batch, test, combine, weights, deadline, pull):
 
 def quorum_for(quorum, sites, combine):
     """How many sites must answer; raise ValueError if the rule needs more."""
-    needed = sites_needed(combine)
+    needed, fewer = sites_needed(combine), "from fewer it protects against none"
+    if needed > sites:
+        raise ValueError(f"{rule_name(combine)} needs {needed} sites; there are {sites}: {fewer}")
     if quorum is None:
-        quorum = max(sites // 2 + 1, needed)
-    elif isinstance(quorum, bool) or quorum not in range(1, sites + 1):
+        return max(sites // 2 + 1, needed)
+    if isinstance(quorum, bool) or quorum not in range(1, sites + 1):
         raise ValueError(f"quorum must be from 1 to the {sites} sites, not {quorum!r}")
-    if needed > min(quorum, sites):
-        raise ValueError(
-            f"{rule_name(combine)} needs {needed} sites; there are {sites}, and the quorum is "
-            f"{quorum}: from fewer it protects against none"
-        )
+    if needed > quorum:
+        raise ValueError(f"{rule_name(combine)} needs {needed} sites; quorum={quorum}: {fewer}")
     return quorum
 
 

@@ -12,68 +12,32 @@ models by a rule (`helpers.combining`):
 Dask is no trust boundary: who has the client can run any code at any site.
 """
 
-import os
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from time import monotonic, sleep
 from uuid import uuid4
 
 import numpy as np
-from distributed import Actor, wait
-from distributed import TimeoutError as DaskTimeoutError
 from sklearn.base import is_classifier
 from sklearn.utils import check_array
 
+from helpers.actors import Actors
 from helpers.admission import (
     agree,
-    assign,
     check_arguments,
     check_count,
     quorum_for,
-    workers_of,
-    wrong_count,
+    wrong_answer,
     wrong_vector,
 )
-from helpers.combining import fresh, sites_needed, weighted_mean
-from helpers.sites import Site, ask, check_estimator, column_names, get_vector, prepare, set_vector
+from helpers.checkpoint import read_checkpoint, write_checkpoint
+from helpers.combining import fresh, weighted_mean
+from helpers.sites import Drift, check_estimator, column_names, get_vector, prepare, set_vector
 from helpers.waiting import steps
 
 
 class QuorumError(RuntimeError):
     """Too few sites gave a good answer; the global model is the one from before."""
-
-
-@dataclass(frozen=True)
-class Drift:
-    """When a site asks for a synchronisation, in the middle of a round.
-
-    Attributes
-    ----------
-    moved : float, optional
-        Its model is farther than this from the global one of the round (Euclidean distance of the
-        parameters).
-    error : float, optional
-        In this round, the share of wrong answers (for a regressor, 1 - R²) has risen by more than
-        this since it was lowest. Each batch is scored before it is learned, and the mean of the
-        last five counts.
-    """
-
-    moved: float | None = None
-    error: float | None = None
-
-    def __post_init__(self):
-        for name, limit in (("moved", self.moved), ("error", self.error)):
-            if limit is not None and not (isinstance(limit, Real) and limit >= 0):
-                raise ValueError(f"{name} must be a number of at least 0, not {limit!r}")
-        if self.moved is None and self.error is None:
-            raise ValueError("a Drift without a limit is never reported: give moved= or error=")
-
-    def seen(self, step, errors, lowest):
-        """Whether a site has drifted by this step, or by these last errors."""
-        far = self.moved is not None and np.linalg.norm(step) > self.moved
-        worse = self.error is not None and np.mean(errors or 0) > lowest + self.error
-        return bool(far or worse)
 
 
 @dataclass(frozen=True)
@@ -206,37 +170,50 @@ class Federation:
     ):
         check_estimator(estimator)
         check_arguments(sites, batch, test, combine, weights, deadline, pull)
-        self.client, self.combine, self.weights = client, fresh(combine), weights
-        self.quorum = quorum_for(quorum, len(sites), combine)
-        self.deadline, self._pull, self._checkpoint = deadline, pull, checkpoint
-        self.number, self.history, self.lost, self.places = 0, [], set(sites), {}
-        self._loads, self._settings = dict(sites), (batch, test)
-        self._classify, self._anywhere = is_classifier(estimator), workers is None
-        self._homes = assign(workers_of(client), sites, workers)
-        self._actors, self._opening, self._busy, self._tickets = {}, {}, {}, 0
-        self._found, self._next, self._seen = {}, dict.fromkeys(sites, 0), {}
-        until = monotonic() + deadline
+        self.combine, self.weights = fresh(combine), weights
+        self._quorum, self.quorum = quorum, quorum_for(quorum, len(sites), combine)
+        self.deadline, self.number, self.history = deadline, 0, []
+        self._batch, self._test, self._pull, self._checkpoint = batch, test, pull, checkpoint
+        self._classify = is_classifier(estimator)
+        self._actors = Actors(client, sites, (batch, test, self._classify), workers)
         try:
-            self._found, errors = self._open(until)
-            if errors:
-                raise next(iter(errors.values()))
-            if missing := sorted(self.lost):
-                gone = [name for name in missing if name not in self._opening]
-                why = "lost while they loaded" if gone else f"not ready after {deadline:g} s with"
-                raise RuntimeError(f"{why} their rows: {gone or missing}")
-            columns, names, classes, dtype = agree(self._found, self._classify)
-            self.model = prepare(estimator, columns, classes, dtype)
-            if names:
-                self.model.feature_names_in_ = np.array(names, dtype=object)
-            self._seen = dict.fromkeys(sites, getattr(self.model, "t_", None))
-            if checkpoint is not None and Path(checkpoint).exists():
-                self._resume()
-            ready = self._ask("start", {name: (self.model,) for name in sites}, until)
-            if missing := [name for name in sites if name not in ready]:
-                raise RuntimeError(f"not ready after {deadline:g} s: {missing}")
+            self._begin(estimator, monotonic() + deadline)
         except BaseException:
             self.close()
             raise
+
+    def _begin(self, estimator, until):
+        """Open the sites, compare what they found, and give them a model to train."""
+        self._found, errors = self._actors.open(until)
+        if errors:
+            raise next(iter(errors.values()))
+        if late := sorted(self._actors.opening):
+            raise RuntimeError(f"not ready after {self.deadline:g} s with their rows: {late}")
+        if self.lost:
+            why = self._actors.losses
+            said = [f"{name} ({why[name]})" if name in why else name for name in sorted(self.lost)]
+            raise RuntimeError(f"lost while they loaded their rows: {', '.join(said)}")
+        columns, names, classes, dtype = agree(self._found, self._classify)
+        self.model = prepare(estimator, columns, classes, dtype)
+        if names:
+            self.model.feature_names_in_ = np.array(names, dtype=object)
+        self._next = dict.fromkeys(self._found, 0)
+        self._seen = dict.fromkeys(self._found, getattr(self.model, "t_", None))
+        if self._checkpoint is not None and Path(self._checkpoint).exists():
+            self._resume()
+        missing = self._found.keys() - self._start(self._found, until)
+        if missing:
+            raise RuntimeError(f"not ready after {self.deadline:g} s: {sorted(missing)}")
+
+    @property
+    def lost(self):
+        """Sites that are not ready, a set of str."""
+        return self._actors.lost
+
+    @property
+    def places(self):
+        """Address of each site's worker, a dict of str to str."""
+        return self._actors.places
 
     def round(self, batches, drift=None):
         """Train at every site, then combine the models.
@@ -266,26 +243,26 @@ class Federation:
         refused = self._welcome(start + self.deadline / 2)
         asked = {
             name: (number, before, self._next[name], self._seen[name], batches, drift, self._pull)
-            for name in self._here()
+            for name in self._actors.here()
         }
-        errors = {}
-        answers = self._ask("train", asked, start + self.deadline, errors, number)
+        answers, errors = self._actors.ask("train", asked, start + self.deadline, number)
         if errors and len(answers) < self.quorum:  # not one bad site, but a mistake at most of them
             raise next(iter(errors.values()))
         refused |= {name: f"{type(e).__name__}: {e}" for name, e in errors.items()}
         refused |= self._refuse(answers, batches, drift)
-        lost = tuple(name for name in self._loads if name not in answers and name not in refused)
+        lost = [n for n in self._actors.loads if n not in answers and n not in refused]
         answers = {name: answer for name, answer in answers.items() if name not in refused}
         self._check_quorum(answers, lost, refused)
         vectors = {name: answer["vector"] for name, answer in answers.items()}
-        self._combine(vectors, {name: answer["rows"] for name, answer in answers.items()}, before)
+        rows = {name: answer["rows"] for name, answer in answers.items()}
+        self._combine(vectors, rows, before)
         self._go_on(answers)
         record = Round(
             number=number,
             batches={name: answer["batches"] for name, answer in answers.items()},
-            rows={name: answer["rows"] for name, answer in answers.items()},
-            lost=lost,
-            late=tuple(name for name in lost if name in self._busy or name in self._opening),
+            rows=rows,
+            lost=tuple(lost),
+            late=tuple(n for n in lost if n in self._actors.busy or n in self._actors.opening),
             refused=refused,
             reports=tuple(name for name, answer in answers.items() if answer["reported"]),
             sent=len(asked) * before.nbytes,
@@ -314,11 +291,10 @@ class Federation:
         worker : str or int, optional
             The name of its worker; default: any that is free.
         """
-        if name in self._loads or not callable(load):
+        if name in self._actors.loads or not callable(load):
             raise ValueError(f"add needs a new name and a function, not {name!r} and {load!r}")
-        home = {"name": worker, "nanny": None, "host": None}
-        self._loads[name], self._homes[name] = load, home
-        self.lost.add(name)
+        self._actors.add(name, load, worker)
+        self.quorum = quorum_for(self._quorum, len(self._actors.loads), self.combine)
         self._next[name], self._seen[name] = 0, max(self._seen.values(), key=lambda n: n or 0)
 
     def wait_for_sites(self, timeout=60):
@@ -326,7 +302,7 @@ class Federation:
         until, why = monotonic() + timeout, {}
         while True:
             why |= self._welcome(until)
-            missing = sorted(self.lost | set(self._busy))
+            missing = sorted(self.lost | set(self._actors.busy))
             if not missing:
                 return
             if monotonic() > until:
@@ -349,12 +325,14 @@ class Federation:
         rows : dict of str to int
             How many rows were scored: weights for a mean over sites.
         """
-        if not self._settings[1]:
+        if not self._test:
             raise ValueError("no rows were kept for testing: Federation(..., test=0.25)")
         vector = self.model if model is None else model
         vector = vector if isinstance(vector, np.ndarray) else get_vector(vector)
-        asked = {name: (vector,) for name in self._here()}
-        answers = self._ask("score", asked, monotonic() + self.deadline)
+        asked = {name: (vector,) for name in self._actors.here()}
+        answers, errors = self._actors.ask("score", asked, monotonic() + self.deadline)
+        if errors:
+            raise next(iter(errors.values()))
         scores = {name: score for name, (score, _) in answers.items()}
         return scores, {name: rows for name, (_, rows) in answers.items()}
 
@@ -378,8 +356,9 @@ class Federation:
         known, names = getattr(self.model, "feature_names_in_", None), column_names(rows)
         if known is not None and names is not None and list(known) != list(names):
             raise ValueError(f"the columns are {list(names)}, the model learned {list(known)}")
-        self._check_here(site)
-        return self._handle(site).label(check_array(rows)).result(timeout=self.deadline)
+        rows = check_array(rows)
+        self._actors.check_here(site)
+        return self._actors.handle(site).label(rows).result(timeout=self.deadline)
 
     def arrive(self, site, load):
         """Let rows arrive at a site, which labels them with the global model.
@@ -392,13 +371,13 @@ class Federation:
 
         Returns
         -------
-        int
+        str
             A ticket, for `truth`.
         """
-        self._check_here(site)
-        self._tickets += 1
-        self._tell(site, "arrive", self._tickets, load, get_vector(self.model))
-        return self._tickets
+        ticket = uuid4().hex
+        values = (ticket, load, get_vector(self.model))
+        self._actors.tell(site, "arrive", values, self.deadline)
+        return ticket
 
     def truth(self, site, ticket, load):
         """Let the true labels of rows that arrived come in; the site trains on the rows from then.
@@ -409,7 +388,7 @@ class Federation:
         Parameters
         ----------
         site : str
-        ticket : int
+        ticket : str
             From `arrive`.
         load : callable
             Runs at the site and returns y.
@@ -419,17 +398,14 @@ class Federation:
         float
             Share of the labels that were wrong; for a regressor, the mean squared error.
         """
-        error, rows = self._tell(site, "truth", ticket, load, self._classify)
+        values = (ticket, load, self._classify)
+        error, rows = self._actors.tell(site, "truth", values, self.deadline)
         self._found[site]["rows"] = rows
         return error
 
     def close(self):
         """Let go of the sites: their workers forget rows and models. The cluster stays."""
-        if self._actors is not None and self.client.status == "running":
-            # The error of a site refers to its actor: to drop our futures is not enough.
-            futures = [*self._opening.values(), *self._busy.values(), *self._actors.values()]
-            self.client.cancel(futures, force=True)
-        self._actors, self._opening, self._busy = None, {}, {}
+        self._actors.close()
 
     def __enter__(self):
         return self
@@ -441,37 +417,24 @@ class Federation:
         """What is wrong with the answers of some sites, by their names."""
         own, refused = get_vector(self.model), {}
         for name, answer in answers.items():
-            if not isinstance(answer, dict):
-                refused[name] = f"it sent {type(answer).__name__}, not an answer"
-                continue
             held = self._found[name]["rows"]
-            wrong = wrong_count("batches", answer, 1 if drift else batches, batches)
-            most = min(self._settings[0], held) * batches
-            wrong = wrong or wrong_count("rows", answer, answer["batches"], most)
-            wrong = wrong or wrong_count("next", answer, 1, held + self._settings[0])
-            wrong = wrong or wrong_vector(answer.get("vector"), own)
-            if wrong or not isinstance(answer.get("reported"), bool):
-                refused[name] = wrong or "it does not say whether it has drifted"
+            if wrong := wrong_answer(answer, own, held, self._batch, batches, bool(drift)):
+                refused[name] = wrong
         return refused
 
     def _combine(self, vectors, trained, before):
-        """Make the next global model out of what the sites sent."""
+        """Make the next global model out of what the sites sent; all of it or nothing."""
         held = {name: self._found[name]["rows"] for name in vectors}
         rows = {"trained": trained, "held": held, "equal": dict.fromkeys(vectors, 1)}[self.weights]
-        rows = np.array([rows[name] for name in vectors])
-        memory = getattr(self.combine, "velocity", None)
-        try:
-            combined = np.asarray(self.combine(np.array(list(vectors.values())), rows, before))
-            if combined.shape != before.shape:
-                raise ValueError(
-                    f"combine gave the shape {combined.shape}, the parameters are {before.shape}"
-                )
-            if not np.isfinite(combined.astype(before.dtype)).all():
-                raise ValueError("combine gave parameters that are not finite")
-        except BaseException:
-            if hasattr(self.combine, "velocity"):
-                self.combine.velocity = memory
-            raise
+        rows, rule = np.array([rows[name] for name in vectors]), fresh(self.combine)
+        combined = np.asarray(rule(np.array(list(vectors.values())), rows, before))
+        if combined.shape != before.shape:
+            raise ValueError(
+                f"combine gave the shape {combined.shape}, the parameters are {before.shape}"
+            )
+        if not np.isfinite(combined.astype(before.dtype)).all():
+            raise ValueError("combine gave parameters that are not finite")
+        self.combine = rule  # with its memory
         set_vector(self.model, combined)
 
     def _go_on(self, answers):
@@ -484,160 +447,32 @@ class Federation:
             most = max(self._seen[name] for name in answers)
             self._seen |= {n: most for n in self._seen if n not in answers and self._seen[n] < most}
 
-    def _here(self):
-        return [name for name in self._loads if name not in self.lost and name not in self._busy]
-
-    def _check_here(self, site):
-        if self._actors is None or site not in self._loads or site in self.lost:
-            raise ValueError(f"no site {site!r} is here; there are {self._here()}")
-
-    def _handle(self, site):
-        """A handle of a site's actor, made here: a worker that hangs would not send it.
-
-        It speaks through the client that is current when it is made, which need not be ours.
-        """
-        with self.client.as_current():
-            return Actor(Site, self.places[site], self._actors[site].key)
-
-    def _tell(self, site, method, *arguments):
-        """Ask one site, which has to answer."""
-        self._check_here(site)
-        answers = self._ask(method, {site: arguments}, monotonic() + self.deadline)
-        if site not in answers:
-            raise RuntimeError(f"site {site} did not answer within {self.deadline:g} s, or is lost")
-        return answers[site]
-
     def _check_quorum(self, good, lost, refused):
-        if len(good) >= max(self.quorum, sites_needed(self.combine)):
+        if len(good) >= self.quorum:
             return
         why = [f"lost: {', '.join(lost)}"] if lost else []
         why += [f"refused: {name}, {wrong}" for name, wrong in refused.items()]
+        advice = "look at these sites" if refused else "wait for the workers"
         raise QuorumError(
-            f"{len(good)} of {len(self._loads)} sites answered{' well' if refused else ''} within "
-            f"{self.deadline:g} s, quorum is {self.quorum}; {'; '.join(why)}. The model is that of "
-            f"the round before: {'look at these sites' if refused else 'wait for the workers'} and "
-            "repeat the round"
+            f"{len(good)} of {len(self._actors.loads)} sites answered{' well' if refused else ''} "
+            f"within {self.deadline:g} s, quorum is {self.quorum}; {'; '.join(why)}. The model is "
+            f"that of the round before: {advice} and repeat the round"
         )
 
-    def _submit(self, name, method, arguments):
-        return self.client.submit(
-            ask, self._actors[name], method, *arguments, pure=False,
-            key=f"{method}-{name}-{uuid4().hex}", workers=[self.places[name]],
-        )  # fmt: skip
-
-    def _ask(self, method, arguments, until, errors=None, number=None):
-        """Ask several sites at once; return the answers that come in time.
-
-        An error at a site goes to `errors`, if given, and is raised otherwise. With the number of a
-        round, the first report of drift ends it at all sites, and so does its deadline.
-        """
-        if self._actors is None:
-            raise ValueError("this federation is closed: its sites have forgotten everything")
-        futures = {name: self._submit(name, method, values) for name, values in arguments.items()}
-        answers, waiting, told = {}, dict(futures), False
-        while waiting and _wait(waiting.values(), until):
-            for name in [name for name, future in waiting.items() if future.done()]:
-                future = waiting.pop(name)
-                if future.status == "finished":
-                    found, answer = _result(future, until)
-                    if found:
-                        answers[name] = answer
-                elif self._actors[name].status != "finished":  # gone, and so is its worker
-                    self.lost.add(name)
-                elif future.status == "error":
-                    error = future.exception()
-                    error.add_note(f"raised at site {name}")
-                    if errors is None:
-                        raise error
-                    errors[name] = error
-            if number and not told and any(_reports(answer) for answer in answers.values()):
-                told = self._stop(waiting, number)
-        if number:
-            self._stop(waiting, number)
-        self._busy |= waiting  # kept to see when they are free; the answers are not looked at
-        order = [name for name in arguments if name in answers]
-        return {name: answers[name] for name in order}
-
-    def _stop(self, names, number):
-        """Tell sites to end a round after the batch that they are in; wait for none of them."""
-        for name in names:
-            if self._actors[name].status == "finished":
-                self._handle(name).stop(number)
-        return True
-
-    def _open(self, until):
-        """Open sites that are lost and have a worker; what the ready ones found, and errors.
-
-        Those that are opened now have until then.
-        """
-        there, found, errors, new = workers_of(self.client), {}, {}, set()
-        for name in [name for name in self._opening if self.places[name] not in there]:
-            self._forget(name)
-        for name in self._loads:
-            place = self._place(name, there)
-            if name in self.lost and name not in self._opening and place:
-                self.places[name] = place
-                self._homes[name] = self._homes[name] | there[place]
-                self._actors[name] = self.client.submit(
-                    Site, name, self._loads[name], *self._settings, actor=True, pure=False,
-                    key=f"site-{name}-{uuid4().hex}", workers=[place],
-                )  # fmt: skip
-                self._opening[name] = self._submit(name, "open", (self._classify,))
-                new.add(name)
-        waiting = dict(self._opening)
-        # One that has had its time already is looked at, and nobody waits for it again.
-        while waiting and _wait(waiting.values(), until if new & waiting.keys() else monotonic()):
-            for name in [name for name, future in waiting.items() if future.done()]:
-                future = waiting.pop(name)
-                ready, answer = _result(future, until) if future.status == "finished" else (0, 0)
-                if ready:
-                    found[name] = answer
-                    self.lost.discard(name)
-                    del self._opening[name]
-                    continue
-                if future.status == "error" and self._actors[name].status == "finished":
-                    errors[name] = future.exception()
-                    errors[name].add_note(f"raised at site {name}")
-                self._forget(name)
-        return {name: found[name] for name in self._loads if name in found}, errors
-
-    def _forget(self, name):
-        """Give up a site's actor; it counts as lost."""
-        known = (self._opening, self._busy, self._actors)
-        futures = [futures.pop(name, None) for futures in known]
-        self.client.cancel([future for future in futures if future is not None], force=True)
-        self.lost.add(name)
-
-    def _place(self, name, there):
-        """Address of a free worker for a site: its own one, if that is back under any address."""
-        taken = {self.places[n] for n in self.places if n not in self.lost or n in self._opening}
-        free, home = sorted(set(there) - taken), self._homes[name]
-        for key in ("name", "nanny"):
-            for address in free:
-                if there[address][key] is not None and there[address][key] == home.get(key):
-                    return address
-        others = [self._homes[n] for n in self._loads if n != name]
-        for address in free:
-            kept = any(there[address]["name"] == other["name"] for other in others)
-            if not kept and (self._anywhere or there[address]["host"] == home["host"]):
-                return address
-        return None
+    def _start(self, names, until):
+        """Give sites the model to train; those that have it."""
+        answers, errors = self._actors.ask("start", {n: (self.model,) for n in names}, until)
+        if errors:
+            raise next(iter(errors.values()))
+        return answers.keys()
 
     def _welcome(self, until):
         """Open the lost sites whose workers are there again; see who is free again.
 
         Returns what is wrong, by their names, with those that cannot be used.
         """
-        if self._actors is None:
-            raise ValueError("this federation is closed: its sites have forgotten everything")
-        there = workers_of(self.client)
-        for name, actor in list(self._actors.items()):
-            gone = actor.status not in ("finished", "pending") or self.places[name] not in there
-            if gone and name not in self._opening:
-                self._busy.pop(name, None)
-                self._forget(name)
-        self._busy = {name: future for name, future in self._busy.items() if not future.done()}
-        found, errors = self._open(until)
+        self._actors.look()
+        found, errors = self._actors.open(until)
         refused = {name: str(error).splitlines()[0] for name, error in errors.items()}
         for name, answer in found.items():
             try:
@@ -646,83 +481,47 @@ class Federation:
                 if new:
                     raise ValueError(f"it came with labels that are unknown: {sorted(new)}")
                 self._found[name] = answer
-                if name not in self._ask("start", {name: (self.model,)}, until):
-                    self._forget(name)  # too late: it is opened again in the next round
+                if not self._start([name], until):
+                    self._actors.forget(name)  # too late: it is opened again in the next round
             except ValueError as error:
                 refused[name] = str(error).splitlines()[0]
-                self._forget(name)  # it is not ready, and counts as lost
+                self._actors.forget(name)  # it is not ready, and counts as lost
         return refused
 
     def _save(self):
-        """Write the checkpoint: all of it or nothing."""
+        """Write the checkpoint."""
         if self._checkpoint is None:
             return
-        path = Path(self._checkpoint)
-        seen = [-1 if self._seen[name] is None else self._seen[name] for name in self._loads]
+        seen = [-1 if count is None else count for count in self._seen.values()]
         state = {
             "number": self.number,
             "vector": get_vector(self.model),
             "classes": getattr(self.model, "classes_", np.zeros(0)),
-            "sites": np.array(list(self._loads)),
-            "next": np.array([self._next[name] for name in self._loads]),
+            "sites": np.array(list(self._next)),
+            "next": np.array(list(self._next.values())),
             "seen": np.array(seen, dtype=float),
         }
         if getattr(self.combine, "velocity", None) is not None:
             state["velocity"] = self.combine.velocity
-        part = path.with_name(f".{path.name}.{uuid4().hex}")
-        try:
-            with open(part, "wb") as file:
-                np.savez(file, allow_pickle=False, **state)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_checkpoint(self._checkpoint, state)
 
     def _resume(self):
         """Go on from the checkpoint."""
-        path, own = Path(self._checkpoint), get_vector(self.model)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                state = dict(file)
-            vector, classes, number = state["vector"], state["classes"], int(state["number"])
-            names, places = state["sites"].tolist(), state["next"].tolist()
-            seen = state["seen"].tolist()
-        except Exception as error:
-            raise ValueError(f"{path} is no checkpoint of a federation: {error}") from None
-        mine = getattr(self.model, "classes_", np.zeros(0))
-        if wrong_vector(vector, own) or vector.dtype != own.dtype or list(mine) != list(classes):
+        names = ("number", "vector", "classes", "sites", "next", "seen")
+        state, own = read_checkpoint(self._checkpoint, names), get_vector(self.model)
+        vector, classes = state["vector"], state["classes"].tolist()
+        mine = getattr(self.model, "classes_", np.zeros(0)).tolist()
+        if wrong_vector(vector, own) or vector.dtype != own.dtype or mine != classes:
             raise ValueError(
-                f"{path} is the checkpoint of another model: {vector.shape} {vector.dtype} and the "
-                f"classes {list(classes)}; this one has {own.shape} {own.dtype} and {list(mine)}"
+                f"{self._checkpoint} is the checkpoint of another model: {vector.shape} "
+                f"{vector.dtype} and the classes {classes}; this one has {own.shape} {own.dtype} "
+                f"and {mine}"
             )
         if hasattr(self.combine, "velocity"):
             self.combine.velocity = state.get("velocity")
         set_vector(self.model, vector)
-        self.number = number
-        for name, place, count in zip(names, places, seen, strict=True):
-            if name in self._loads:
-                self._next[name] = place
-                self._seen[name] = None if count < 0 else count
-
-
-def _wait(futures, until):
-    """Wait for one of them to end; whether one has, before it is too late."""
-    futures = list(futures)
-    try:
-        wait(futures, timeout=max(until - monotonic(), 0.01), return_when="FIRST_COMPLETED")
-    except (DaskTimeoutError, TimeoutError):
-        pass
-    return any(future.done() for future in futures)
-
-
-def _result(future, until):
-    """Whether the result came in time, and it: its worker may stop before it has sent it."""
-    try:
-        return True, future.result(timeout=max(until - monotonic(), 0.5))
-    except (DaskTimeoutError, TimeoutError, RuntimeError):
-        return False, None
-
-
-def _reports(answer):
-    return isinstance(answer, dict) and answer.get("reported") is True
+        self.number = int(state["number"])
+        for name, place, seen in zip(state["sites"], state["next"], state["seen"], strict=True):
+            if name in self._next:
+                self._next[str(name)] = int(place)
+                self._seen[str(name)] = None if seen < 0 else float(seen)

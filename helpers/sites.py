@@ -3,10 +3,14 @@
 Beside it, what travels: the parameters of a model as one array.
 """
 
+import pickle
 from collections import deque
 from copy import deepcopy
+from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
+from distributed import get_worker
 from pandas import isna
 from sklearn.base import clone, is_classifier, is_clusterer
 from sklearn.utils import check_array
@@ -15,6 +19,38 @@ from sklearn.utils.multiclass import check_classification_targets
 PARAMETERS = ("coef_", "intercept_")
 RECENT = 5  # batches: the error of one alone is noisy
 KNOWN = "SGDClassifier, SGDRegressor or Perceptron"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """When a site asks for a synchronisation, in the middle of a round.
+
+    Attributes
+    ----------
+    moved : float, optional
+        Its model is farther than this from the global one of the round (Euclidean distance of the
+        parameters).
+    error : float, optional
+        In this round, the share of wrong answers (for a regressor, 1 - R²) has risen by more than
+        this since it was lowest. Each batch is scored before it is learned, and the mean of the
+        last five counts.
+    """
+
+    moved: float | None = None
+    error: float | None = None
+
+    def __post_init__(self):
+        for name, limit in (("moved", self.moved), ("error", self.error)):
+            if limit is not None and not (isinstance(limit, Real) and limit >= 0):
+                raise ValueError(f"{name} must be a number of at least 0, not {limit!r}")
+        if self.moved is None and self.error is None:
+            raise ValueError("a Drift without a limit is never reported: give moved= or error=")
+
+    def seen(self, step, errors, lowest):
+        """Whether a site has drifted by this step, or by these last errors."""
+        far = self.moved is not None and np.linalg.norm(step) > self.moved
+        worse = self.error is not None and np.mean(errors or 0) > lowest + self.error
+        return bool(far or worse)
 
 
 def prepare(estimator, n_features, classes=None, dtype="float64"):
@@ -105,13 +141,13 @@ class Site:
     to `train`; so a site that is lost and opened again goes on where it was.
     """
 
-    def __init__(self, name, load, batch, test):
-        self.name, self._load, self._batch, self._test = name, load, batch, test
+    def __init__(self, name, batch, test):
+        self.name, self._batch, self._test = name, batch, test
         self.stopped, self.waiting = 0, {}
 
-    def open(self, classify):
+    def open(self, load, classify):
         """Load the rows, here, and say how many there are and of what kind."""
-        loaded = self._load()
+        loaded = load()
         if not isinstance(loaded, tuple | list) or len(loaded) != 2:
             what = type(loaded).__name__
             what = f"a {what} of {len(loaded)}" if isinstance(loaded, tuple | list) else what
@@ -158,8 +194,7 @@ class Site:
 
     def start(self, model):
         """Take a prepared model to train."""
-        # Workers that are threads of one process are all given the same object.
-        self.model, self._labeller = deepcopy(model), deepcopy(model)
+        self.model, self._labeller = model, deepcopy(model)
         for own in (self.model, self._labeller):  # the rows here are arrays: `open` saw the names
             vars(own).pop("feature_names_in_", None)
         self.current = get_vector(self.model)
@@ -225,9 +260,22 @@ class Site:
         return float(error), len(self.X)
 
 
-def ask(site, method, *arguments):
-    """Run on a site's worker, as a task: ask the actor there, and bring its answer."""
-    return getattr(site, method)(*arguments).result()
+def ask(site, method, arguments):
+    """Run on a site's worker, as a task: ask the actor there, and bring its answer.
+
+    The arguments come as the bytes of a pickle, from the client of the federation.
+    """
+    answer = getattr(site, method)(*pickle.loads(arguments))
+    while True:
+        try:
+            return answer.result(timeout=1)
+        except TimeoutError:
+            if answer.done():  # then it is the site's own error
+                raise
+            # Dask forgets a question to an actor that has just gone, and its thread would wait for
+            # ever.
+            if site.key not in get_worker().state.actors:
+                raise RuntimeError(f"{site.key} was given up while it was asked") from None
 
 
 def column_names(X):

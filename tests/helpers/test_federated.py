@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import re
 import threading
 import time
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Actor, Client, LocalCluster, get_worker
 from scipy.sparse import csr_array
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
@@ -23,6 +24,8 @@ from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier, 
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 
+from helpers.actors import Actors
+from helpers.admission import quorum_for
 from helpers.combining import (
     Momentum,
     clipped,
@@ -36,7 +39,7 @@ from helpers.combining import (
     weighted_mean,
 )
 from helpers.federated import Drift, Federation, QuorumError
-from helpers.sites import Site, get_vector, prepare, set_vector
+from helpers.sites import Site, ask, get_vector, prepare, set_vector
 from tests.benchmarks.federated import why_no_flower
 
 COLUMNS, BATCH = 6, 32
@@ -72,8 +75,9 @@ def processes():
     options = LOOPBACK | {"host": "127.0.0.1", "processes": True}
     # By default a LocalCluster gives a worker up that is not back after 15 seconds.
     patient = {"distributed.deploy.lost-worker-timeout": "200s"}
+    plain = {"distributed.comm.compression": None}  # one test reads what travels
     with (
-        dask.config.set(patient),
+        dask.config.set(patient | plain),
         LocalCluster(n_workers=3, **options) as cluster,
         Client(cluster) as client,
     ):
@@ -205,7 +209,7 @@ def first_rows(dask_worker):
     return [site.X[0] for site in dask_worker.state.actors.values()]
 
 
-def test_no_row_of_data_reaches_the_client_or_the_scheduler(monkeypatch):
+def test_no_row_of_data_reaches_the_client_or_the_scheduler(processes, monkeypatch):
     """Everything that this process reads from its sockets, scheduler and client are in it."""
     from distributed.comm import tcp
 
@@ -217,13 +221,7 @@ def test_no_row_of_data_reaches_the_client_or_the_scheduler(monkeypatch):
         return await parse(frames, *args, **kwargs)
 
     monkeypatch.setattr(tcp, "from_frames", note)
-    options = LOOPBACK | {"host": "127.0.0.1", "processes": True, "n_workers": 3}
-    with (
-        dask.config.set({"distributed.comm.compression": None}),
-        LocalCluster(**options) as cluster,
-        Client(cluster) as client,
-        Federation(client, SGD, SITES, batch=BATCH, test=0.2) as federation,
-    ):
+    with Federation(processes, SGD, SITES, batch=BATCH, test=0.2) as federation:
         federation.run(3, 4)
         federation.run(2, 2, Drift(moved=1.0, error=0.0))
         federation.score(), federation.score(federation.history[-1].vectors["EWR"])
@@ -236,7 +234,7 @@ def test_no_row_of_data_reaches_the_client_or_the_scheduler(monkeypatch):
             assert y[:8].tobytes() not in wire and str(y[:8].tolist())[1:-1].encode() not in wire
         # A row that leaves would be seen.
         home = federation.places["EWR"]
-        (row,) = client.run(first_rows, workers=[home])[home]
+        (row,) = processes.run(first_rows, workers=[home])[home]
         assert row.tobytes() in b"".join(received)
 
 
@@ -360,6 +358,19 @@ def test_below_the_quorum_nothing_is_combined_and_nothing_lost(processes, tmp_pa
         assert federation.round(4).lost == ()
 
 
+def reversed_ends(monkeypatch):
+    """Let the tasks of a round end in the reverse order; the names, as they ended."""
+    honest, ended = Actors._as_they_end, []
+
+    def backwards(self, waiting, until):
+        pairs = [pair for pair in honest(self, waiting, until)][::-1]
+        ended[:] = [name for name, _ in pairs]
+        return sorted(pairs, reverse=True)
+
+    monkeypatch.setattr(Actors, "_as_they_end", backwards)
+    return ended
+
+
 class Failing(SGDClassifier):
     """Raises at its third batch."""
 
@@ -369,12 +380,13 @@ class Failing(SGDClassifier):
         return super().partial_fit(X, y, classes, sample_weight)
 
 
-def test_an_error_at_a_site_is_raised_here_with_its_name(threads):
+def test_an_error_at_a_site_is_raised_here_with_its_name(threads, monkeypatch):
+    last_first = reversed_ends(monkeypatch)  # the first site in order, whoever ends first
     with Federation(threads, Failing(random_state=0), SITES, batch=BATCH) as federation:
         before = get_vector(federation.model)
         with pytest.raises(ArithmeticError, match="no such number") as error:
             federation.round(4)
-        assert error.value.__notes__ == ["raised at site EWR"]
+        assert error.value.__notes__ == ["raised at site EWR"] and len(last_first) == 3
         np.testing.assert_array_equal(get_vector(federation.model), before)
         federation.round(2)  # and it goes on where it was
     np.testing.assert_array_equal(get_vector(federation.model), oracle(SGD, SITES, 1, 2))
@@ -384,7 +396,7 @@ def actors(client, federation=None):
     """The sites themselves: these workers are threads of this process."""
     workers = client.cluster.workers.values()
     every = [(key, site) for worker in workers for key, site in worker.state.actors.items()]
-    keys = federation and [actor.key for actor in federation._actors.values()]
+    keys = federation and [actor.key for actor in federation._actors._actors.values()]
     return [site for key, site in every if not federation or key in keys]
 
 
@@ -551,7 +563,7 @@ def test_sites_are_spoken_to_through_their_own_client(threads):
         Client(cluster, set_as_default=False) as other,
         Federation(other, SGD, dict(list(SITES.items())[:2])) as federation,
     ):
-        assert federation._handle("JFK")._client is other
+        assert federation._actors.handle("JFK")._client is other
         assert len(federation.label("JFK", load(5)[0])) == 300
 
 
@@ -569,8 +581,8 @@ def test_a_site_that_hangs_as_it_comes_back_holds_one_round_and_no_other(threads
         Federation(threads, SGD, SITES, batch=BATCH) as federation,
         ThreadPoolExecutor(1) as pool,
     ):
-        federation._forget("JFK")
-        federation._loads["JFK"] = load_at_last
+        federation._actors.forget("JFK")
+        federation._actors.loads["JFK"] = load_at_last
         federation.deadline = 8  # half of it for sites that come back
         try:
             assert federation.round(1).late == ("JFK",)
@@ -585,10 +597,23 @@ def test_a_site_that_hangs_as_it_comes_back_holds_one_round_and_no_other(threads
 
 def test_who_waits_for_a_site_hears_why_it_is_refused(threads):
     with Federation(threads, SGD, SITES, batch=BATCH) as federation:
-        federation._forget("JFK")
-        federation._loads["JFK"] = partial(load, 2, columns=5)
+        federation._actors.forget("JFK")
+        federation._actors.loads["JFK"] = partial(load, 2, columns=5)
         with pytest.raises(TimeoutError, match=r"not ready after 5 s: JFK \(the sites differ in"):
             federation.wait_for_sites(5)
+
+
+def test_a_question_to_a_site_that_was_given_up_frees_its_worker(threads):
+    """Dask never answers it, and the worker's only thread would wait for ever."""
+
+    def asked():
+        worker = get_worker()
+        return ask(Actor(Site, worker.address, "gone", worker), "label", pickle.dumps(((),)))
+
+    place = sorted(threads.nthreads())[0]
+    error = threads.submit(asked, workers=[place]).exception(timeout=60)
+    assert "gone was given up" in str(error)
+    assert threads.submit(abs, -1, workers=[place]).result(timeout=60) == 1
 
 
 def test_all_late_is_an_error_in_time(threads):
@@ -610,9 +635,11 @@ def test_a_site_joins_late_and_one_of_another_kind_does_not(threads):
         federation.round(4)
         federation.add("BOS", partial(load, 5, columns=5))
         assert list(federation.round(4).refused) == ["BOS"]
-        federation._loads["BOS"] = partial(load, 5)
+        federation._actors.loads["BOS"] = partial(load, 5)
         record = federation.round(4)
         assert record.batches == {"EWR": 4, "JFK": 4, "BOS": 4}
+        federation.add("PHL", SITES["LGA"])  # and it waits for a worker
+        assert federation.quorum == 3 and federation.round(4).lost == ("PHL",)
         assert federation._seen["BOS"] > 3 * 4 * BATCH - 40  # the step size of the others
         with pytest.raises(ValueError, match="a new name"):
             federation.add("BOS", partial(load, 5))
@@ -621,17 +648,19 @@ def test_a_site_joins_late_and_one_of_another_kind_does_not(threads):
 def test_a_worker_that_comes_back_under_another_name_has_its_site_again(threads):
     with Federation(threads, SGD, SITES) as federation:
         home = {"name": "tcp://1.2.3.4:5", "nanny": "tcp://1.2.3.4:6", "host": "1.2.3.4"}
-        federation._homes["JFK"] = home
-        federation._anywhere = False
+        federation._actors._homes["JFK"] = home
+        federation._actors._anywhere = False
         federation.lost.add("JFK")
         again = home | {"name": "tcp://1.2.3.4:9"}
         other = home | {"name": "tcp://1.2.3.5:8", "nanny": "n", "host": "1.2.3.5"}
-        assert federation._place("JFK", {"tcp://a": other, "tcp://b": again}) == "tcp://b"
+        assert federation._actors._place("JFK", {"tcp://a": other, "tcp://b": again}) == "tcp://b"
         new_nanny = again | {"nanny": "tcp://1.2.3.4:7"}
-        assert federation._place("JFK", {"tcp://a": other, "tcp://b": new_nanny}) == "tcp://b"
-        assert federation._place("JFK", {"tcp://a": other}) is None
-        federation._anywhere = True
-        assert federation._place("JFK", {"tcp://a": other}) == "tcp://a"
+        assert (
+            federation._actors._place("JFK", {"tcp://a": other, "tcp://b": new_nanny}) == "tcp://b"
+        )
+        assert federation._actors._place("JFK", {"tcp://a": other}) is None
+        federation._actors._anywhere = True
+        assert federation._actors._place("JFK", {"tcp://a": other}) == "tcp://a"
         federation.lost.discard("JFK")
 
 
@@ -727,7 +756,9 @@ def test_a_new_federation_goes_on_from_a_checkpoint_bit_for_bit(threads, tmp_pat
         options["combine"] = Momentum(beta=0.5)
     with Federation(threads, SGD, SITES, checkpoint=path, **options) as federation:
         federation.run(2, 5)
-        federation._submit("EWR", "train", (3, whole, 0, None, 5, None, 0.0))  # a broken round
+        federation._actors._submit(
+            "EWR", "train", (3, whole, 0, None, 5, None, 0.0)
+        )  # a broken round
     if rule:
         options["combine"] = Momentum(beta=0.5)
     with Federation(threads, SGD, SITES, checkpoint=path, **options) as federation:
@@ -929,6 +960,10 @@ def test_a_masked_sum_without_a_site_is_refused():
 
 
 def test_the_quorum_is_what_the_rule_needs(threads):
+    for sites, needed in ((3, 7), (6, 7)):  # the message names what is there, and nothing else
+        said = rf"krum\(bad=2\) needs {needed} sites; there are {sites}: from fewer"
+        with pytest.raises(ValueError, match=said):
+            quorum_for(None, sites, partial(krum, bad=2))
     with Federation(threads, SGD, SITES, combine=coordinate_median) as federation:
         assert federation.quorum == 3
     with Federation(threads, SGD, SITES) as federation:
@@ -1030,7 +1065,7 @@ BAD_ARGUMENTS = [
     ({"quorum": 4}, "quorum must be from 1 to the 3 sites"),
     ({"quorum": "2"}, "quorum must be from 1 to the 3 sites"),
     ({"combine": "median"}, "combine must be a function"),
-    ({"combine": trimmed_mean, "quorum": 2}, "trimmed_mean needs 3 sites; .* the quorum is 2"),
+    ({"combine": trimmed_mean, "quorum": 2}, "trimmed_mean needs 3 sites; quorum=2: from fewer"),
     ({"combine": coordinate_median, "quorum": 2}, "coordinate_median needs 3 sites"),
     ({"combine": partial(trimmed_mean, trim=2)}, r"trimmed_mean\(trim=2\) needs 5 sites; .* 3"),
     ({"combine": partial(trimmed_mean, trim="1")}, "trim='1' is neither"),
@@ -1068,14 +1103,14 @@ def test_a_site_that_comes_back_is_checked_as_at_the_start(threads):
                 r"it came with labels that are unknown: \[5, 6",
             ),
         ]:
-            federation._loads["JFK"] = load_again
+            federation._actors.loads["JFK"] = load_again
             if "JFK" not in federation.lost:
-                federation._forget("JFK")
+                federation._actors.forget("JFK")
             for _ in range(2):  # and again in the next round: it is not taken for ready
                 record = federation.round(1)
                 assert list(record.refused) == ["JFK"] and record.lost == ()
                 assert re.search(message, record.refused["JFK"])
-        federation._loads["JFK"] = SITES["JFK"]
+        federation._actors.loads["JFK"] = SITES["JFK"]
         assert set(federation.round(1).batches) == set(SITES)
 
 
@@ -1153,13 +1188,45 @@ def test_a_worker_that_is_dead_at_the_start_is_named():
             Federation(client, SGD, dict(list(SITES.items())[:2]), workers={"EWR": 0, "JFK": 1})
 
 
+ONLY_HERE = """
+def load():
+    return None
+"""
+
+
+def test_what_a_worker_cannot_import_is_an_error_and_no_loss(processes, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text(ONLY_HERE)
+    monkeypatch.syspath_prepend(tmp_path)
+    from only_here import load as load_nothing
+
+    with pytest.raises(ModuleNotFoundError, match="only_here") as error:
+        Federation(processes, SGD, SITES | {"JFK": load_nothing})
+    assert error.value.__notes__ == ["raised at site JFK"]
+
+
+def test_an_error_is_kept_though_the_actor_is_not_seen_yet(threads, monkeypatch):
+    """On a busy machine the handle of an actor may lag behind what it was asked."""
+    monkeypatch.setattr(Actors, "_as_they_end", forgetful(Actors._as_they_end))
+    with pytest.raises(ValueError, match="site JFK has no rows"):
+        Federation(threads, SGD, SITES | {"JFK": partial(load, 1, rows=0)})
+
+
+def forgetful(honest):
+    def lag(self, waiting, until):
+        for name, future in honest(self, waiting, until):
+            self._actors[name]._state.status = "pending"
+            yield name, future
+
+    return lag
+
+
 def end(folder):
     """Load nothing, and take the worker along."""
     os._exit(1)
 
 
 def test_a_worker_that_dies_while_it_loads_is_named(processes):
-    with pytest.raises(RuntimeError, match=r"lost while they loaded their rows: \['JFK'\]"):
+    with pytest.raises(RuntimeError, match=r"lost while they loaded their rows: JFK \("):
         Federation(processes, SGD, SITES | {"JFK": partial(end, "")})
     processes.wait_for_workers(3, timeout=200)
 
