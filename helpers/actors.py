@@ -201,7 +201,8 @@ class Actors:
         while waiting:
             seconds = max(until - monotonic(), 0.01)
             try:
-                wait(list(waiting.values()), timeout=seconds, return_when="FIRST_COMPLETED")
+                with self.client.as_current():  # else it looks for a default client
+                    wait(list(waiting.values()), timeout=seconds, return_when="FIRST_COMPLETED")
             except (DaskTimeoutError, TimeoutError, CancelledError):
                 pass  # who is cancelled has ended
             ended = [name for name, future in waiting.items() if future.done()]

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from distributed import Actor, Client, LocalCluster, get_worker
+from distributed import Actor, Client, LocalCluster, default_client, get_worker
 from scipy.sparse import csr_array
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier, 
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 
+import helpers.actors
 from helpers.actors import Actors
 from helpers.admission import quorum_for
 from helpers.combining import (
@@ -556,14 +557,17 @@ def test_a_paused_process_is_late_in_bounded_time_and_comes_back(processes):
         assert federation.round(4).lost == ()
 
 
-def test_sites_are_spoken_to_through_their_own_client(threads):
+def test_sites_are_spoken_to_through_their_own_client(threads, monkeypatch):
+    waited, wait = set(), helpers.actors.wait
+    note = lambda *args, **known: (waited.add(default_client()), wait(*args, **known))  # noqa: E731
+    monkeypatch.setattr(helpers.actors, "wait", note)
     options = LOOPBACK | {"worker_dashboard_address": "127.0.0.1:0", "processes": False}
     with (
         LocalCluster(n_workers=2, **options) as cluster,
         Client(cluster, set_as_default=False) as other,
         Federation(other, SGD, dict(list(SITES.items())[:2])) as federation,
     ):
-        assert federation._actors.handle("JFK")._client is other
+        assert federation._actors.handle("JFK")._client is other and waited == {other}
         assert len(federation.label("JFK", load(5)[0])) == 300
 
 
