@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import tempfile
+import warnings
 from concurrent.futures import wait as wait_for
 from contextlib import ExitStack, contextmanager
 from multiprocessing import current_process
@@ -27,6 +28,7 @@ from helpers.joining import (
     join,
     knock,
     wait_for_workers,
+    within,
 )
 
 PER_CORE = 8  # workers of one thread each; more would only take memory from each other
@@ -255,7 +257,8 @@ def _start(backend, n_workers, timeout, gpu_options):
 
         gpus = count_gpus()[0]
         if n_workers > gpus:
-            print(f"{count(gpus, 'GPU')}, {count(gpus, 'worker')}: one worker per GPU.")
+            told = f"{count(gpus, 'GPU')}, {count(gpus, 'worker')}: one worker per GPU."
+            warnings.warn(told, stacklevel=3)  # no output of a lesson: those are the same anywhere
         n_workers = min(n_workers, gpus)
         if gpu_options.get("rmm_async"):  # which has a pool of its own
             gpu_options = {"rmm_pool_size": None} | gpu_options
@@ -408,9 +411,8 @@ def _compare_gpus(client, backend, deadline):
     workers = client.scheduler_info(n_workers=-1)["workers"]
     without = [address for address, worker in workers.items() if "gpu" not in worker]
     if backend.is_gpu and without:
-        asked = in_a_thread(client.run, count_gpus, workers=without)
         try:
-            found = asked.result(max(deadline - monotonic(), 1))
+            found = within(deadline, client.run, count_gpus, workers=without)
         except TimeoutError:
             raise ClusterError(
                 "A worker does not say whether it has a GPU: it hangs, or its machine is too busy."

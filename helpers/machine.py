@@ -94,19 +94,18 @@ def driver_cuda():
 
 
 def old_driver():
-    """Say in a sentence that the driver is too old for the installed RAPIDS; empty if it is not.
+    """Say in a sentence that the driver is too old for the course's RAPIDS; empty if it is not.
 
-    Only wheels say in their names which CUDA they are for: conda chooses the right packages itself.
+    Also where RAPIDS is still to be installed. One that is here and not of wheels for CUDA 13,
+    such as conda's, was chosen for this driver.
     """
     known = driver_cuda()
-    try:
-        version(f"cudf-cu{CUDA}")
-    except PackageNotFoundError:
-        return ""
     if known is None or known[0] >= CUDA:
         return ""
+    if importlib.util.find_spec("cudf") and not _package(f"cudf-cu{CUDA}").ok:
+        return ""
     return (
-        f"the driver knows CUDA {known[0]}.{known[1]} and the installed RAPIDS is built for "
+        f"the driver knows CUDA {known[0]}.{known[1]} and RAPIDS of the course is built for "
         f"CUDA {CUDA}"
     )
 
@@ -114,32 +113,39 @@ def old_driver():
 def how_to_get_a_gpu():
     """Return the advice that fits this machine, as lines that begin with a dash.
 
-    The cases: not Linux, WSL2, a container, an old driver, a conda environment, or none of them.
+    The cases: not Linux, WSL2, a container, Colab, no driver, an old one; a conda environment,
+    Colab's or another one without the packages.
     """
+    lines, in_colab = [], "COLAB_RELEASE_TAG" in os.environ
     if sys.platform == "win32":
-        return ["- Windows: RAPIDS runs in WSL2. Install Ubuntu there, get the course there again."]
-    if sys.platform != "linux":
-        return ["- RAPIDS runs on Linux only: use a machine with an NVIDIA GPU, or a cloud's."]
-    lines = []
-    if count_gpus()[0] == 0:
+        lines.append("- Windows: RAPIDS runs in WSL2. Install Ubuntu there, get the course there.")
+    elif sys.platform != "linux":
+        lines.append("- RAPIDS runs on Linux only.")
+    elif count_gpus()[0] == 0:
         if "microsoft" in os.uname().release.lower():
             lines.append("- WSL2: install the driver in Windows only, then `wsl --update`.")
         if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
             lines.append("- A container: start it with its GPUs, `docker run --gpus all ...`.")
+        if in_colab:
+            lines.append("- Colab: Runtime, Change runtime type, and choose a GPU.")
+    if driver_cuda() is None and not in_colab:
+        lines.append("- No NVIDIA GPU here: a notebook in the cloud lends one, such as Colab.")
+    if sys.platform != "linux":
+        return lines
     if old_driver():
         lines.append(
-            f"- Update the driver to one for CUDA {CUDA} (580 or newer). Where you cannot, replace "
-            f"the packages whose names end in -cu{CUDA} by those that end in -cu12, and "
-            f"cupy-cuda{CUDA}x by cupy-cuda12x, of the same versions. The course is not locked so."
+            f"- Update the driver to one for CUDA {CUDA} (580 or newer). Where you cannot, install "
+            f"packages whose names end in -cu12 where the course has -cu{CUDA}, and cupy-cuda12x, "
+            "of the same versions. The course is not locked so."
         )
     if missing_gpu_packages():
         conda = os.environ.get("CONDA_PREFIX")
-        here = bool(conda) and os.path.realpath(sys.prefix) == os.path.realpath(conda)
-        lines.append(
-            "- A conda environment: `pip install .[gpu]` in the course's folder adds RAPIDS."
-            if here
-            else "- `python3 run.py setup --gpu` installs RAPIDS into .venv; use its kernel."
-        )
+        if in_colab:
+            lines.append("- Colab: `!pip install` the packages of the extra gpu in pyproject.toml.")
+        elif conda and os.path.realpath(sys.prefix) == os.path.realpath(conda):
+            lines.append('- A conda environment: `pip install -e ".[gpu]"` in the course.')
+        else:
+            lines.append("- `python3 run.py setup --gpu` puts RAPIDS into .venv; use its kernel.")
     return lines
 
 

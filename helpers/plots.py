@@ -117,7 +117,8 @@ def bars(labels, values, *, xlabel, ylabel, title, line=None):
     if len(labels) != len(values):
         raise ValueError(f"lengths differ: labels has {len(labels)}, values has {len(values)}")
     n = len(values)
-    axes = _axes(xlabel, ylabel, title, height=min(1.6 + 0.32 * n, 8))
+    height = min(1.6 + 0.32 * n, 8)
+    _, (axes,) = panels([title], xlabel=xlabel, ylabel=ylabel, height=height)
     axes.grid(axis="y", visible=False)
     drawn = axes.barh(range(n), values, color=BLUE)
     places = range(0, n, math.ceil(n / NAMED_BARS))
@@ -172,7 +173,7 @@ def lines(x, series, *, xlabel, ylabel, title, logx=False, logy=False):
     for name, logarithmic, values in (("x", logx, x), ("y", logy, every_y)):
         if logarithmic and np.nanmin(values) <= 0:
             raise ValueError(f"log{name}=True needs numbers above 0, not {np.nanmin(values):g}")
-    axes = _axes(xlabel, ylabel, title, height=4)
+    _, (axes,) = panels([title], xlabel=xlabel, ylabel=ylabel)
     for (name, y), (color, marker, dash) in zip(curves.items(), STYLES, strict=False):
         style = {"color": color, "marker": marker, "linestyle": dash}
         axes.plot(x, y, label=str(name), linewidth=2, markersize=7, **style)
@@ -184,19 +185,51 @@ def lines(x, series, *, xlabel, ylabel, title, logx=False, logy=False):
     return axes.figure
 
 
-def _axes(xlabel, ylabel, title, height):
+def panels(titles, *, columns=1, xlabel="", ylabel="", height=4):
+    """Make a figure with empty axes, in the style of the course, for a plot of your own.
+
+    Parameters
+    ----------
+    titles : list of n str
+        One for each panel, row by row.
+    columns : int
+        How many panels stand side by side; a last row may have fewer.
+    xlabel, ylabel : str
+        Of the panels at the bottom and of those on the left.
+    height : float
+        Of the figure, in inches; it is 6 inches wide.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    axes : list of n matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> figure, (left, right) = panels(["before", "after"], columns=2, xlabel="x", height=3)
+    >>> _ = left.plot([1, 2], color=BLUE), right.plot([2, 1], color=ORANGE)
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['before', 'after']
+    """
+    if isinstance(titles, str) or not len(titles):
+        raise ValueError(f"titles must be a list with one text for each panel, not {titles!r}")
     figure = Figure(figsize=(6, height), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_xlabel(xlabel, fontsize=TEXT)
-    axes.set_ylabel(textwrap.fill(ylabel, 24), fontsize=TEXT)  # a longer line would be cut off
-    axes.set_title(textwrap.fill(title, 48), fontsize=LARGE, loc="left")
-    axes.tick_params(which="both", labelsize=SMALL)
-    axes.grid(color="#cbd5e1", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.get_offset_text().set_fontsize(SMALL)
-    return axes
+    rows = math.ceil(len(titles) / columns)
+    drawn = [figure.add_subplot(rows, columns, n + 1) for n in range(len(titles))]
+    for n, (axes, title) in enumerate(zip(drawn, titles, strict=True)):
+        if n + columns >= len(titles):
+            axes.set_xlabel(xlabel, fontsize=TEXT)
+        if n % columns == 0:  # a longer line would be cut off
+            axes.set_ylabel(textwrap.fill(ylabel, 24), fontsize=TEXT)
+        text = textwrap.fill(title, 48 // columns)
+        axes.set_title(text, fontsize=LARGE if columns == 1 else TEXT, loc="left")
+        axes.tick_params(which="both", labelsize=SMALL)
+        axes.grid(color="#cbd5e1", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_offset_text().set_fontsize(SMALL)
+    return figure, drawn
 
 
 def _ticks(axis, values, logarithmic):

@@ -44,7 +44,7 @@ def read_progress():
             raise ValueError("not a file of this course")
     except FileNotFoundError:
         return {}
-    except ValueError:  # also of JSON and of UTF-8
+    except (ValueError, RecursionError):  # also of JSON and of UTF-8
         with suppress(OSError):
             os.replace(path, path.with_name("progress.damaged.json"))
         return {}
@@ -125,8 +125,9 @@ def lesson_progress(known, number, exercises):
     >>> lesson_progress({"02.1": {"state": "right", "when": "2026-11-25 09:30"}}, "02", 5)
     {'right': 1, 'begun': 0, 'open': 4, 'last': '2026-11-25 09:30'}
     """
-    mine = {name: entry for name, entry in known.items() if name.partition(".")[0] == number}
+    names = {number, *(f"{number}.{k + 1}" for k in range(exercises))}  # not what it once had
+    mine = {name: entry for name, entry in known.items() if name in names}
     states = [entry.get("state") for entry in mine.values()]
     right, begun = states.count("right"), states.count("not yet")
     last = max((entry["when"] for entry in mine.values()), default="")
-    return {"right": right, "begun": begun, "open": max(0, exercises - right - begun), "last": last}
+    return {"right": right, "begun": begun, "open": exercises - right - begun, "last": last}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
+from distributed import get_worker
 from pandas import isna
 from sklearn.base import clone, is_classifier, is_clusterer
 from sklearn.utils import check_array
@@ -264,7 +265,17 @@ def ask(site, method, arguments):
 
     The arguments come as the bytes of a pickle, from the client of the federation.
     """
-    return getattr(site, method)(*pickle.loads(arguments)).result()
+    answer = getattr(site, method)(*pickle.loads(arguments))
+    while True:
+        try:
+            return answer.result(timeout=1)
+        except TimeoutError:
+            if answer.done():  # then it is the site's own error
+                raise
+            # Dask forgets a question to an actor that has just gone, and its thread would wait for
+            # ever.
+            if site.key not in get_worker().state.actors:
+                raise RuntimeError(f"{site.key} was given up while it was asked") from None
 
 
 def column_names(X):

@@ -13,21 +13,37 @@ HINT = (
 )
 # axe-core's rules that depend on the width or the theme.
 BY_LOOK = ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]
+# Coloured code is thousands of elements in a few looks, and axe-core's time goes with the elements:
+# two of each kind stay, of the others only the text.
+FEWER = """() => {
+  const seen = new Map();
+  for (const span of document.querySelectorAll("pre span, code span, .sig span")) {
+    const block = span.closest("pre, code, .sig").parentElement;
+    const key = [span, block, block.parentElement].map((element) => element.className).join("|");
+    const times = seen.get(key) ?? 0;
+    seen.set(key, times + 1);
+    if (times >= 2) span.replaceWith(...span.childNodes);
+  }
+}"""
 # Marks two elements of each look: what stands in one colour, size and weight on the same ground.
 LOOKS = """() => {
   document.querySelectorAll("[data-look]").forEach((element) => delete element.dataset.look);
-  const seen = new Map();
+  const seen = new Map(), grounds = new Map([[null, ""]]);
+  const ground = (element) => {
+    if (!grounds.has(element)) {
+      const { backgroundColor, backgroundImage, opacity, filter } = getComputedStyle(element);
+      const own = [backgroundColor, backgroundImage, opacity, filter]
+        .filter((part) => !["rgba(0, 0, 0, 0)", "none", "1"].includes(part));
+      grounds.set(element, [...own, ground(element.parentElement)].join());
+    }
+    return grounds.get(element);
+  };
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
     if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
     const { color, fontSize, fontWeight } = getComputedStyle(element);
-    const look = [color, fontSize, fontWeight];
-    for (let at = element; at; at = at.parentElement) {
-      const { backgroundColor, backgroundImage, opacity, filter } = getComputedStyle(at);
-      look.push(backgroundColor, backgroundImage, opacity, filter);
-    }
-    const key = look.filter((part) => !["rgba(0, 0, 0, 0)", "none", "1"].includes(part)).join();
+    const key = [color, fontSize, fontWeight, ground(element)].join();
     const times = seen.get(key) ?? 0;
     if (times < 2) element.dataset.look = "";
     seen.set(key, times + 1);
@@ -72,8 +88,11 @@ def faults(page, again: bool = False) -> list[str]:
     Contrast takes most of its time, and is the same for all text of one look: two places of each
     combination of colours and sizes on the page are judged. `again`, for a page that was judged
     at another width or in another theme, leaves out the rules that cannot have another answer.
+    The page loses colours of its code: load it again to show it.
     """
-    page.evaluate(axe())
+    if not again:
+        page.evaluate(FEWER)
+        page.evaluate(axe())
     page.evaluate("axe.configure({rules: [{id: 'color-contrast', selector: '[data-look]'}]})")
     page.evaluate(LOOKS)
     rules = f", runOnly: {BY_LOOK}" if again else ""

@@ -1,10 +1,10 @@
 """Build the reading site: lay the pages out in build/site/source, then let Sphinx make them HTML.
 
-``python docs/site/build.py`` writes to build/site/html, anew each time: Sphinx warns only of what
-it reads. The lessons are shown with their stored outputs; nothing is executed. Pages are changed on
-the way in four places: a word of the glossary is linked where a page first uses it, a lesson leads
-to its exercises and to the page without helpers, an exercise has the hints that its check may give,
-and a link to a file that is not on the site becomes plain text.
+``python docs/site/build.py [FOLDER]`` writes to html in a folder, default build/site, anew each
+time: Sphinx warns only of what it reads. The lessons are shown with their stored outputs; nothing
+is executed. Pages are changed on the way in four places: a word of the glossary is linked where a
+page first uses it, a lesson leads to its exercises and to the page without helpers, an exercise has
+the hints that its check may give, and a link to a file that is not on the site becomes plain text.
 """
 
 import ast
@@ -22,8 +22,10 @@ import nbformat
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "site"
-HELPERS = ("backend", "cluster", "data", "kmeans", "shards", "centers", "compare", "federated",
-           "sites", "combining", "machine", "plots", "scaling", "certificates")  # fmt: skip
+# Of these the reference is made; the others serve JupyterLab, and no lesson.
+HELPERS = sorted(
+    {path.stem for path in (ROOT / "helpers").glob("*.py")} - {"__init__", "lab", "progress"}
+)
 INSTRUCTORS = ("grading", "classroom")
 AUTHORS = ("architecture",)  # for whoever changes the code: not on the site
 # What a word must not be part of: code, links and their targets, HTML, headings, pictures.
@@ -63,16 +65,16 @@ def slug(title):
     return re.sub(r"\s+", "-", title.strip()).lower()
 
 
-def main():
+def main(folder=BUILD):
     """Lay out, build, say where it is; return Sphinx' exit status."""
     if not (ROOT / "course" / "exercises").is_dir():
         sys.exit("There is no course here: run this in the repository.")
-    if BUILD.exists():
-        shutil.rmtree(BUILD)
-    source, html = BUILD / "source", BUILD / "html"
+    source, trees, html = (folder / name for name in ("source", "doctrees", "html"))
+    for old in filter(Path.exists, (source, trees, html)):
+        shutil.rmtree(old)
     lay_out(source)
     options = ["-W", "--keep-going", "--quiet", "--jobs", "2", "-c", HERE]
-    call = [sys.executable, "-m", "sphinx", *options, "-d", BUILD / "doctrees", source, html]
+    call = [sys.executable, "-m", "sphinx", *options, "-d", trees, source, html]
     status = subprocess.call([str(part) for part in call])
     for page in html.rglob("*.html") if not status else []:
         text = page.read_text(encoding="utf-8")
@@ -247,7 +249,7 @@ def helpers_page():
     lines = [
         "# The package `helpers`",
         "",
-        "What lessons import, from the docstrings. [Without helpers](docs/without_helpers.md) has "
+        "What lessons use, from the docstrings. [Without helpers](docs/without_helpers.md) has "
         "the plain lines that they stand for.",
         "",
     ]
@@ -329,4 +331,4 @@ def uses(source, names):
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    sys.exit(main())
+    sys.exit(main(*(Path(folder).resolve() for folder in sys.argv[1:2])))

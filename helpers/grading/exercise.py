@@ -159,7 +159,8 @@ def check(id, namespace=None):
         note = f"Replace the ... in {exercise.name} by your answer, run its cell, then this one."
         return Result(exercise, "not attempted", note=note)
     result = judge(exercise, observe(exercise, function, PUBLIC_SEED), PUBLIC_SEED)
-    if os.environ.get("COURSE_PROGRESS"):  # JupyterLab was started by the course
+    # JupyterLab was started by the course, and this notebook is open in it: no program runs it.
+    if os.environ.get("COURSE_PROGRESS") and os.environ.get("JPY_SESSION_NAME"):
         from helpers.progress import note_progress
 
         note_progress(exercise.id, result.state)

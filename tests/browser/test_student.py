@@ -3,6 +3,7 @@
 ``python3 run.py test --site tests/browser`` installs what this needs.
 """
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import psutil
 import pytest
@@ -35,28 +37,29 @@ def command():
     return [sys.executable, *run.COMMANDS["lab"]]
 
 
-def free_port():
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return asked.getsockname()[1]
-
-
 @pytest.fixture
-def lab(tmp_path):
-    """A running JupyterLab of a copy of the course: its address with the token, and its data."""
-    chromium()
+def taken():
+    """A port at which somebody else listens: JupyterLab takes the next one that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+@contextlib.contextmanager
+def jupyterlab(tmp_path, port, within=lambda folder: []):
+    """Start JupyterLab in a copy of the course: its address with the token, and its data."""
     folder, data = tmp_path / "a course", tmp_path / "data"
     for name in ("course", "helpers", "images"):
         shutil.copytree(ROOT / name, folder / name)
     environment = {**os.environ, "COURSE_DATA": str(data), "COURSE_BACKEND": "cpu"}
+    environment["TMPDIR"] = str(tmp_path)  # it is stopped without a chance to tidy up
     for name in ("CONFIG", "RUNTIME"):
         environment[f"JUPYTER_{name}_DIR"] = str(tmp_path / name.lower())
     log = tmp_path / "log.txt"
-    options = ["--no-browser", "--allow-root", f"--ServerApp.port={free_port()}"]
+    options = ["--no-browser", "--allow-root", f"--ServerApp.port={port}"]
     options += ["--LabApp.expose_app_in_browser=True"]  # for what is asked of it
     with log.open("w") as file:
         started = subprocess.Popen(
-            [*command(), *options],
+            [*within(folder), *command(), *options],
             cwd=folder,
             env=environment,
             stdout=file,
@@ -69,6 +72,7 @@ def lab(tmp_path):
             time.sleep(0.3)
             found = re.search(r"http://127\.0\.0\.1:\d+/course\?token=\w+", log.read_text())
         assert found, log.read_text()
+        assert f":{port}/" not in found[0] and "already in use" in log.read_text()
         yield found[0], data, started
     finally:
         children = process.children(recursive=True) if process.is_running() else []
@@ -175,9 +179,9 @@ def see_dashboard(tab):
     run_cell(tab, 'check("01.3")', "close_cluster()")
 
 
-def test_a_student_learns_solves_and_leaves(lab):
-    address, data, server = lab
-    with browser() as chrome:
+def test_a_student_learns_solves_and_leaves(tmp_path, taken):
+    chromium()  # or it is skipped, before anything starts
+    with jupyterlab(tmp_path, taken) as (address, data, server), browser() as chrome:
         context = chrome.new_context(viewport={"width": 1400, "height": 900})
         context.set_default_timeout(LONG)
         start = context.new_page()
@@ -215,7 +219,29 @@ def test_a_student_learns_solves_and_leaves(lab):
         assert "1 right" in row and "not yet" not in row
         assert (data / "progress.json").exists()
 
-    family = psutil.Process(server.pid).children(recursive=True)
-    server.terminate()
-    server.wait(LONG / 1000)
-    assert [each for each in psutil.wait_procs(family, timeout=LONG / 1000)[1]] == []
+        chrome.close()
+        family = psutil.Process(server.pid).children(recursive=True)
+        server.terminate()
+        server.wait(LONG / 1000)
+        assert psutil.wait_procs(family, timeout=LONG / 1000)[1] == []
+
+
+def test_a_course_that_cannot_be_written_opens(tmp_path, taken):
+    """Somebody prepared it for all: lessons open, and the start page says what is not kept."""
+    (tmp_path / "data").mkdir()
+
+    def within(folder):
+        read_only = [("--ro-bind", path, path) for path in (folder, tmp_path / "data")]
+        return ["bwrap", "--dev-bind", "/", "/", *sum(read_only, ()), "--"]
+
+    works = shutil.which("bwrap") and not subprocess.run([*within(tmp_path), "true"]).returncode
+    if not works:
+        pytest.skip("no folder can be made read-only here: bubblewrap is missing or refused")
+    with jupyterlab(tmp_path, taken, within) as (address, data, _):
+        visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        page, lesson = (
+            visitor.open(f"{address}{more}", timeout=LONG / 1000).read().decode()
+            for more in ("", "&open=00_setup")
+        )
+        assert "Your progress is not kept" in page and f"<code>{data}</code>" in page
+        assert "jupyter-config-data" in lesson and list(data.iterdir()) == []

@@ -181,13 +181,6 @@ def test_the_time_limit_covers_the_start_and_nothing_is_left_running(
     assert "Traceback" not in run.stderr
 
 
-def test_a_worker_that_does_not_answer_is_told(other_scheduler, monkeypatch):
-    monkeypatch.setattr(Client, "get_versions", lambda self, packages: time.sleep(5))
-    with pytest.raises(ClusterError, match="did not answer within 2 s"):
-        start_cluster("cpu", n_workers=1, scheduler=other_scheduler, timeout=2)
-    assert helpers.cluster._open["client"] is None
-
-
 def gone(pid, seconds=30):
     deadline = time.monotonic() + seconds
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
@@ -239,18 +232,20 @@ def test_something_else_listens(tmp_path):
             start_cluster("cpu", n_workers=1, scheduler=address, timeout=2)
 
 
-def test_no_worker_in_time(other_scheduler):
-    with pytest.raises(ClusterError, match="1 of 3 workers came within 1 s"):
-        start_cluster("cpu", n_workers=3, scheduler=other_scheduler, timeout=1)
+def test_no_worker_in_time(other_scheduler, monkeypatch):
+    wait = Client.wait_for_workers
+    monkeypatch.setattr(Client, "wait_for_workers", lambda self, n, timeout: wait(self, n, 0.1))
+    with pytest.raises(ClusterError, match="1 of 3 workers came within 60 s"):
+        start_cluster("cpu", n_workers=3, scheduler=other_scheduler)
     assert helpers.cluster._open["client"] is None
 
 
 @pytest.mark.parametrize("n_workers", [10**6, 8 * os.cpu_count() + 1])
-def test_more_workers_than_the_machine_can_run_are_refused(n_workers, other_scheduler):
+def test_more_workers_than_the_machine_can_run_are_refused(n_workers):
     with pytest.raises(ValueError, match=f"n_workers={n_workers} are too many .* at most"):
         start_cluster("cpu", n_workers=n_workers)
-    with pytest.raises(ClusterError, match=f"1 of {n_workers} workers came"):
-        start_cluster("cpu", n_workers=n_workers, scheduler=other_scheduler, timeout=1)
+    # Other machines may run as many.
+    helpers.cluster._check_arguments(n_workers, "tcp://10.0.0.5:8786", None, 1)
 
 
 @pytest.mark.parametrize("security", ["cert.pem", True, {"tls_ca_file": "ca.pem"}])
@@ -286,6 +281,17 @@ def test_the_dashboard_has_a_free_port_of_its_own_and_a_link_that_follows_dask(m
     assert "dashboard: http://127.0.0.1:" in line
     with dask.config.set({"distributed.dashboard.link": "/proxy/{port}/status"}):
         assert "dashboard: /proxy/" in describe_cluster(client)
+
+
+@pytest.mark.parametrize("own, seconds", [("5 minutes", 60), ("7s", 7)])
+def test_the_limit_for_a_silent_worker_reaches_the_scheduler(own, seconds):
+    """Unless the user has set one: what Dask has by itself is five minutes."""
+    import dask
+
+    with dask.config.set({"distributed.scheduler.worker-ttl": own}):
+        client = start_cluster("cpu", n_workers=1)
+        assert client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl) == seconds
+        close_cluster()
 
 
 def test_where_encryption_is_required_a_cluster_of_our_own_has_it():
@@ -350,6 +356,19 @@ def test_options_for_gpus_reach_dask_cuda(monkeypatch, asked, pool):
     get_backend("cpu")
     assert seen["rmm_pool_size"] == pool and seen["enable_cudf_spill"] is True
     assert seen["n_workers"] == 2 and "threads_per_worker" not in seen
+
+
+def test_fewer_gpus_than_workers_are_told_beside_the_outputs(monkeypatch, capsys):
+    def cluster(n_workers, **options):
+        raise OSError(f"asked for {n_workers}")
+
+    monkeypatch.setattr(helpers.machine, "count_gpus", lambda: (1, "one GPU"))
+    monkeypatch.setattr(Backend, "LocalCluster", staticmethod(cluster), raising=False)
+    with pytest.warns(UserWarning, match="^1 GPU, 1 worker: one worker per GPU.$") as told:
+        with pytest.raises(ClusterError, match="asked for 1"):
+            start_cluster(Backend("gpu", "a test asks for it"), n_workers=2)
+    get_backend("cpu")
+    assert told[0].filename == __file__ and capsys.readouterr().out == ""
 
 
 TOLD, SILENT = {"gpu": {"name": "H100"}}, {}  # what a worker says of itself when it starts

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import re
 import threading
 import time
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from distributed import Client, LocalCluster, default_client
+from distributed import Actor, Client, LocalCluster, default_client, get_worker
 from scipy.sparse import csr_array
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
@@ -39,7 +40,7 @@ from helpers.combining import (
     weighted_mean,
 )
 from helpers.federated import Drift, Federation, QuorumError
-from helpers.sites import Site, get_vector, prepare, set_vector
+from helpers.sites import Site, ask, get_vector, prepare, set_vector
 from tests.benchmarks.federated import why_no_flower
 
 COLUMNS, BATCH = 6, 32
@@ -604,6 +605,19 @@ def test_who_waits_for_a_site_hears_why_it_is_refused(threads):
         federation._actors.loads["JFK"] = partial(load, 2, columns=5)
         with pytest.raises(TimeoutError, match=r"not ready after 5 s: JFK \(the sites differ in"):
             federation.wait_for_sites(5)
+
+
+def test_a_question_to_a_site_that_was_given_up_frees_its_worker(threads):
+    """Dask never answers it, and the worker's only thread would wait for ever."""
+
+    def asked():
+        worker = get_worker()
+        return ask(Actor(Site, worker.address, "gone", worker), "label", pickle.dumps(((),)))
+
+    place = sorted(threads.nthreads())[0]
+    error = threads.submit(asked, workers=[place]).exception(timeout=60)
+    assert "gone was given up" in str(error)
+    assert threads.submit(abs, -1, workers=[place]).result(timeout=60) == 1
 
 
 def test_all_late_is_an_error_in_time(threads):

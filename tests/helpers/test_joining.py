@@ -34,6 +34,12 @@ def closed():
     close_cluster()
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Let the other end take its time to show a certificate, on a busy machine."""
+    monkeypatch.setattr(joining, "DIAGNOSIS", 60)
+
+
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory):
     """A scheduler and two workers with TLS, processes as a terminal starts them."""
@@ -63,9 +69,9 @@ def plain():
         yield cluster
 
 
-def seen(cluster):
+def seen(cluster, **options):
     with Client(cluster.address, security=cluster.security, set_as_default=False) as client:
-        return state.snapshot(client)
+        return state.snapshot(client, **options)
 
 
 def disabled():
@@ -149,7 +155,7 @@ def test_state_sees_what_a_visitor_leaves_behind(theirs):
         client.run(leave)
         client.publish_dataset(numbers=client.scatter([1]))
         client.amm.stop()
-    found = "\n".join(state.differences(before, seen(theirs)))
+    found = "\n".join(state.differences(before, seen(theirs, settle=0)))
     with Client(theirs.address, security=theirs.security, set_as_default=False) as client:
         client.run(undo)
         client.unpublish_dataset("numbers")
@@ -171,9 +177,9 @@ def message(*arguments, **options):
 
 def test_certificates_that_are_wrong_are_named_before_anything_is_sent(tmp_path, monkeypatch):
     good, other = make_certificates(tmp_path / "good"), make_certificates(tmp_path / "other")
-    monkeypatch.setattr(certificates, "datetime", clock(days=-60))
-    old = make_certificates(tmp_path / "old")
-    monkeypatch.undo()
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(certificates, "datetime", clock(days=-60))
+        old = make_certificates(tmp_path / "old")
     address = "tls://192.0.2.1:8786"  # nobody is there, and nobody is asked
 
     def told(ca=good, cert=good, key=good):
@@ -205,13 +211,13 @@ def test_good_certificates_are_good(theirs):
     assert what_is_wrong(Security.temporary()) == ""
 
 
-def test_a_scheduler_of_another_authority_is_told(theirs, tmp_path):
+def test_a_scheduler_of_another_authority_is_told(theirs, tmp_path, patient):
     mine = security(make_certificates(tmp_path / "mine"))
     text = message(theirs.address, mine)
     assert "its certificate is signed by another authority than ca.pem" in text
 
 
-def test_a_scheduler_that_trusts_another_authority_is_told(theirs, tmp_path):
+def test_a_scheduler_that_trusts_another_authority_is_told(theirs, tmp_path, patient):
     other = make_certificates(tmp_path / "other")
     both = tmp_path / "both.pem"
     both.write_text((other / "ca.pem").read_text() + (theirs.certificates / "ca.pem").read_text())
@@ -223,10 +229,10 @@ def test_a_scheduler_that_trusts_another_authority_is_told(theirs, tmp_path):
     assert "does not accept yours" in message(theirs.address, mine)
 
 
-def test_an_expired_certificate_of_the_scheduler_is_told(theirs, tmp_path, monkeypatch):
-    monkeypatch.setattr(certificates, "datetime", clock(days=-60))
-    old = make_certificates(tmp_path / "old")
-    monkeypatch.undo()
+def test_an_expired_certificate_of_the_scheduler_is_told(theirs, tmp_path, monkeypatch, patient):
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(certificates, "datetime", clock(days=-60))
+        old = make_certificates(tmp_path / "old")
     with speaks_tls(old) as address:
         assert "its certificate has expired on" in message(address, theirs.security, timeout=1)
 
@@ -251,8 +257,10 @@ def speaks_tls(folder):
         yield f"tls://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_the_wrong_protocol_is_told(theirs, plain):
-    text = message(theirs.address.replace("tls", "tcp"))
+def test_the_wrong_protocol_is_told(theirs, plain, monkeypatch):
+    with monkeypatch.context() as patient:
+        patient.setattr(joining, "DIAGNOSIS", 60)
+        text = message(theirs.address.replace("tls", "tcp"))
     assert f"speaks TLS: write {theirs.address}" in text
     text = message(plain.scheduler_address.replace("tcp", "tls"), theirs.security)
     assert "Or tcp:// where you wrote tls://?" in text
@@ -298,20 +306,42 @@ def relay(to, silent_after):
                 one.close()
 
 
-@pytest.mark.parametrize("connections", [0, 1, 2])
-def test_a_host_that_vanishes_while_joining_is_told(plain, connections):
+def test_a_host_that_is_silent_from_the_start_is_told(plain):
     port = int(plain.scheduler_address.rpartition(":")[2])
-    with relay(("127.0.0.1", port), silent_after=connections) as address:
-        text = message(address, timeout=3)
-    assert "No Dask scheduler answers" in text if connections == 0 else "did not take this" in text
+    with relay(("127.0.0.1", port), silent_after=0) as address:
+        assert "No Dask scheduler answers" in message(address, timeout=1)
+
+
+@pytest.mark.parametrize("connections", [0, 1])
+def test_a_host_that_vanishes_while_joining_is_told(plain, connections):
+    """A client takes two connections; the second or both never get an answer."""
+    port = int(plain.scheduler_address.rpartition(":")[2])
+    with (
+        relay(("127.0.0.1", port), silent_after=connections) as address,
+        pytest.raises(ClusterError, match="answered and then did not take this client"),
+    ):
+        joining.join(address, None, time.monotonic() + 1)
 
 
 def test_a_scheduler_that_falls_silent_after_that_is_told(plain, monkeypatch):
-    monkeypatch.setattr(Client, "wait_for_workers", lambda *a, **k: time.sleep(5))
-    monkeypatch.setattr(Client, "scheduler_info", lambda *a, **k: time.sleep(5))
-    monkeypatch.setattr(joining, "CLOSE", 1)
-    text = message(plain.scheduler_address, timeout=1)
-    assert "fell silent; nobody knows how many of 1 worker came within 1 s" in text
+    def silent(*arguments, **options):
+        raise TimeoutError
+
+    monkeypatch.setattr(Client, "wait_for_workers", silent)
+    monkeypatch.setattr(Client, "scheduler_info", silent)
+    text = message(plain.scheduler_address)
+    assert "fell silent; nobody knows how many of 1 worker came within 60 s" in text
+
+
+def test_a_worker_that_does_not_answer_is_told(plain, monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(Client, "get_versions", lambda self, packages: over.wait(100))
+    with (
+        Client(plain, set_as_default=False) as client,
+        pytest.raises(ClusterError, match="A worker is there, but did not answer within 0.5 s"),
+    ):
+        joining.compare_versions(client, False, 0.5, time.monotonic() + 0.5)
+    over.set()
 
 
 # Versions

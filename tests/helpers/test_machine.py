@@ -2,6 +2,8 @@
 
 import ctypes
 import re
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import dask
@@ -124,42 +126,65 @@ def test_on_a_gpu_its_memory_counts_too(driver, monkeypatch, capsys):
     assert machine.device_memory() is None
 
 
-@pytest.mark.parametrize("cuda, wheels, old", [(12080, 1, 1), (12080, 0, 0), (13000, 1, 0)])
-def test_an_old_driver_is_told_where_the_wheels_need_a_newer_one(
-    driver, monkeypatch, cuda, wheels, old
-):
+@pytest.mark.parametrize(
+    "cuda, here, wheels, old",
+    [
+        (12080, True, True, True),
+        (12080, False, False, True),  # told before 5 GB are installed
+        (12080, True, False, False),  # conda's, or the wheels for CUDA 12
+        (13000, True, True, False),
+    ],
+)
+def test_an_old_driver_is_told_where_it_matters(driver, monkeypatch, cuda, here, wheels, old):
     driver(cuda=cuda)
-    real = machine.version
-    cudf = (lambda name: "26.10") if wheels else real
-    monkeypatch.setattr(machine, "version", cudf)
-    monkeypatch.setattr(machine, "missing_gpu_packages", lambda: [])
-    assert bool(machine.old_driver()) == bool(old)
+    monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: here or None)
+    monkeypatch.setattr(machine, "_package", lambda name: machine.Need(wheels, name))
+    assert bool(machine.old_driver()) == old
     if old:
-        assert "CUDA 12.8" in machine.old_driver() and "-cu12" in machine.how_to_get_a_gpu()[0]
+        assert "CUDA 12.8" in machine.old_driver()
+        assert "-cu12" in machine.how_to_get_a_gpu()[0]
 
 
 @pytest.mark.parametrize(
-    "platform, release, files, conda, words",
+    "platform, release, files, environment, words",
     [
-        ("win32", "", [], False, "WSL2"),
-        ("darwin", "", [], False, "Linux only"),
-        ("linux", "5.15-microsoft-standard-WSL2", [], False, "driver in Windows"),
-        ("linux", "6.1", ["/.dockerenv"], False, "docker run --gpus all"),
-        ("linux", "6.1", ["/run/.containerenv"], False, "docker run --gpus all"),
-        ("linux", "6.1", [], True, "A conda environment"),
-        ("linux", "6.1", [], False, "run.py setup --gpu"),
+        ("win32", "", [], "", ["WSL2", "in the cloud"]),
+        ("darwin", "", [], "", ["Linux only", "in the cloud"]),
+        ("linux", "5.15-microsoft-standard-WSL2", [], "", ["driver in Windows", "in the cloud"]),
+        ("linux", "6.1", ["/.dockerenv"], "", ["docker run --gpus all"]),
+        ("linux", "6.1", ["/run/.containerenv"], "", ["docker run --gpus all"]),
+        ("linux", "6.1", [], "CONDA_PREFIX", ['A conda environment: `pip install -e ".[gpu]"`']),
+        ("linux", "6.1", [], "COLAB_RELEASE_TAG", ["Change runtime", "the extra gpu"]),
+        ("linux", "6.1", [], "", ["run.py setup --gpu", "in the cloud"]),
     ],
 )
-def test_each_case_has_its_advice(monkeypatch, platform, release, files, conda, words):
+def test_each_case_has_its_advice(monkeypatch, platform, release, files, environment, words):
     monkeypatch.setattr(machine.sys, "platform", platform)
     monkeypatch.setattr(machine, "count_gpus", lambda: (0, "none"))
-    monkeypatch.setattr(machine, "old_driver", lambda: "")
+    monkeypatch.setattr(machine, "driver_cuda", lambda: None)
     monkeypatch.setattr(machine, "missing_gpu_packages", lambda: ["cudf"])
     uname = SimpleNamespace(release=release)
     monkeypatch.setattr(machine.os, "uname", lambda: uname, raising=False)
     monkeypatch.setattr(machine.os.path, "exists", files.__contains__)
-    monkeypatch.setenv("CONDA_PREFIX", machine.sys.prefix if conda else "/elsewhere")
-    assert words in "\n".join(machine.how_to_get_a_gpu())
+    for name in ("CONDA_PREFIX", "COLAB_RELEASE_TAG"):
+        monkeypatch.delenv(name, raising=False)
+    if environment:
+        monkeypatch.setenv(environment, machine.sys.prefix)
+    advice = machine.how_to_get_a_gpu()
+    assert all(line.startswith("- ") for line in advice)
+    for each in words:
+        assert each in "\n".join(advice)
+
+
+def test_what_is_installed_is_what_the_backend_asks_for():
+    """Neither the extra nor the README's line for Colab lacks one: the CPU would stay in use."""
+    root = Path(machine.__file__).parents[1]
+    (line,) = re.findall(r"^!pip.* cudf-cu12.*$", (root / "README.md").read_text("utf-8"), re.M)
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    extra = [re.split(r"[=;]", need)[0] for need in project["optional-dependencies"]["gpu"]]
+    here = {name.replace("_", "-") for name in machine.GPU_PACKAGES}
+    assert {re.sub(r"-cu(da)?\d+x?$", "", name) for name in extra} == here
+    assert {re.sub(r"-cu12.*|-cuda12x|==.*", "", name) for name in line.split()[3:]} == here
 
 
 @pytest.mark.parametrize("scale", ["huge", None, 3])

@@ -22,9 +22,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from nbclient import NotebookClient
 
-from helpers.plots import BLUE, GREEN, GREY, ORANGE, bars, lines, show
+from helpers.plots import BLUE, GREEN, GREY, ORANGE, bars, lines, panels, show
 
 NAMES = {"xlabel": "size (MiB)", "ylabel": "partition", "title": "A title"}
+LABELS = {name: NAMES[name] for name in ("xlabel", "ylabel")}
 ALT = 'Two bars: "a" < b & c'
 
 
@@ -328,8 +329,17 @@ def test_lines_refuses(x, series, logs, message):
 # --- both --------------------------------------------------------------------------------------
 
 
+def some_panels():
+    figure, drawn = panels([f"After {n} iterations" for n in (1, 2, 3)], columns=2, **LABELS)
+    for axes in drawn:
+        axes.plot([1, 2], [2, 1], label="measured")
+    figure.legend(loc="outside lower center", fontsize=12)
+    return figure
+
+
 @pytest.mark.parametrize(
-    "figure", [some_bars(line=("limit", 1000)), some_lines(logx=True, logy=True)]
+    "figure",
+    [some_bars(line=("limit", 1000)), some_lines(logx=True, logy=True), some_panels()],
 )
 def test_every_text_is_large_enough_and_inside(figure):
     assert type(figure) is Figure
@@ -342,6 +352,19 @@ def test_every_text_is_large_enough_and_inside(figure):
     for text in [figure.axes[0].title, *figure.axes[0].texts, *figure.legends[0].texts]:
         box = text.get_window_extent(renderer)
         assert 0 <= box.x0 and box.x1 <= figure.bbox.x1, text
+
+
+def test_panels_look_as_the_other_figures_do():
+    figure, drawn = panels(["a", "b", "c"], columns=2, **LABELS)
+    assert figure.axes == drawn
+    assert [axes.get_xlabel() for axes in drawn] == ["", LABELS["xlabel"], LABELS["xlabel"]]
+    assert [axes.get_ylabel() for axes in drawn] == [LABELS["ylabel"], "", LABELS["ylabel"]]
+    for axes in (*drawn, *some_lines().axes, *some_bars().axes):
+        assert not axes.spines["top"].get_visible() and axes.get_axisbelow()
+        assert {text.get_fontsize() for text in axes.get_xticklabels()} == {12}
+    for wrong in ([], "a title"):
+        with pytest.raises(ValueError, match="titles must be a list"):
+            panels(wrong)
 
 
 def test_a_long_title_is_wrapped():

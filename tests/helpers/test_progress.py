@@ -6,7 +6,7 @@ import os
 import pytest
 
 from helpers.grading import check
-from helpers.lab import ROOT, SETTINGS, lesson, main, prepare, start_page
+from helpers.lab import ROOT, SETTINGS, WORKSPACE, lesson, main, prepare, start_page
 from helpers.progress import SWITCH, lesson_progress, note_progress, progress_file, read_progress
 
 
@@ -28,6 +28,8 @@ def test_what_was_right_stays_right():
         "right": 1, "begun": 0, "open": 4, "last": "",
     }  # fmt: skip
     assert lesson_progress(known, "03", 4)["open"] == 4
+    note_progress("02.6", "right")  # of an older course, where the lesson had more
+    assert lesson_progress(read_progress(), "02", 5)["right"] == 1
 
 
 def test_nothing_is_kept_elsewhere_than_in_the_courses_jupyterlab(monkeypatch):
@@ -43,6 +45,7 @@ def test_nothing_is_kept_elsewhere_than_in_the_courses_jupyterlab(monkeypatch):
         b'{"02.1": {"state": "perfect", "when": ""}}',
         b'{"../x": {"when": ""}}', b'{"02.1": {"state": ["right"], "when": ""}}',
         b'{"02": {"state": "right", "when": ""}}', b'{"02.1": {"state": "right"}}',
+        b"[" * 100_000,
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_put_aside_and_a_new_one_begun(content):
@@ -66,19 +69,19 @@ def test_a_folder_that_cannot_be_written_is_no_harm(data):
     data.write_text("in the way")
     assert not note_progress("02.1", "right")
     assert read_progress() == {}
-    assert "0 right" in start_page(ROOT)
+    page = start_page(ROOT)
+    assert "0 right" in page and f"<code>{data}</code> cannot be written" in page
 
 
-def test_check_keeps_progress():
-    result = check("01.1", {"count_missing": lambda table: 3})
-    assert result.state == "not yet"
+def test_check_keeps_progress_where_the_notebook_is_open(monkeypatch):
+    for names in ((), (SWITCH,), ("JPY_SESSION_NAME",), (SWITCH, "JPY_SESSION_NAME")):
+        for name in (SWITCH, "JPY_SESSION_NAME"):  # a terminal of JupyterLab has the first one
+            monkeypatch.delenv(name, raising=False)
+        for name in names:
+            monkeypatch.setenv(name, "1")
+        assert check("01.1", {"count_missing": lambda table: 3}).state == "not yet"
+        assert progress_file().exists() == (len(names) == 2), names
     assert read_progress()["01.1"]["state"] == "not yet"
-
-
-def test_check_in_a_test_or_a_grader_keeps_none(monkeypatch):
-    monkeypatch.delenv(SWITCH)
-    check("01.1", {"count_missing": lambda table: 3})
-    assert not progress_file().exists()
 
 
 def test_the_start_page_names_every_lesson_with_its_exercises():
@@ -93,14 +96,17 @@ def test_the_start_page_names_every_lesson_with_its_exercises():
     assert str(progress_file()) in page and "counts as no mark" in page
 
 
-def test_settings_and_layout_are_written_once(tmp_path):
+def test_settings_are_written_and_a_layout_is_kept_unless_it_is_damaged(tmp_path):
     folder, layouts = prepare(tmp_path / "lab")
     written = json.loads((folder / "labconfig" / "default_setting_overrides.json").read_text())
     assert written == SETTINGS
     (layout,) = layouts.iterdir()
-    layout.write_text("{}")  # the student's own
-    prepare(tmp_path / "lab")
-    assert layout.read_text() == "{}"
+    own = '{"data": {"left": 1}, "metadata": {"id": "course"}}'  # the student's
+    for found in (own, own[:20], "[]", "\0"):
+        layout.write_text(found)
+        prepare(tmp_path / "lab")
+        data = json.loads(layout.read_text())["data"]
+        assert data == ({"left": 1} if found == own else WORKSPACE), found
 
 
 def test_jupyterlab_starts_where_the_data_folder_cannot_be_written(data, monkeypatch):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from tests.course.test_lessons import differences, execute
+from tests.course.test_lessons import SECONDS, differences, execute
 from tests.hosts import state
 from tests.notebook_format import read
 
@@ -29,7 +29,7 @@ def run(path: Path, address: str, folder: Path) -> dict:
     """Run, and compare outputs and the cluster's state."""
     result = {"lesson": path.stem, "error": "", "outputs": [], "state": []}
     with Client(address, set_as_default=False) as client:
-        client.wait_for_workers(WORKERS, timeout=60)
+        client.wait_for_workers(WORKERS, timeout=SECONDS)
         before = state.snapshot(client)
     start, bytes_before = time.monotonic(), sent()
     try:

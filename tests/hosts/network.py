@@ -7,17 +7,22 @@ and nothing outlives it. Where that is not possible, one host stands for all: th
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from helpers.certificates import make_certificates, security
+from tests.__main__ import SLOWNESS
 from tests.notebook_format import ROOT
 
 PRIVATE = "--net --mount --uts --ipc --pid --fork --kill-child --mount-proc".split()
 ON_HOST = 'hostname "$1"; mount --bind "$2" "$3"; cd "$3/work"; shift 3; exec "$@"'
-START = 90  # seconds until the scheduler and all workers are there
+START = 90 * float(os.environ.get(SLOWNESS, "1"))  # seconds until the scheduler is there
+# A worker's own dashboard costs a second of its start, and no lesson looks at it.
+WORKER = "--nthreads 1 --memory-limit 2GiB --death-timeout 60 --local-directory . --no-dashboard"
 
 
 def why_not() -> str:
@@ -109,10 +114,19 @@ class Cluster:
         The course's data are on each host's own disk, not in a folder that all share.
     hosts : int
         How many.
+    worker_on_first : bool
+        Whether the scheduler's host has a worker, too.
     """
 
-    def __init__(self, folder: Path, alone: bool = False, own_data: bool = False, hosts: int = 3):
-        self.folder, self.processes = folder, []
+    def __init__(
+        self,
+        folder: Path,
+        alone: bool = False,
+        own_data: bool = False,
+        hosts: int = 3,
+        worker_on_first: bool = True,
+    ):
+        self.folder, self.commands, self.processes = folder, {}, {}
         names = [f"h{number}" for number in range(1, hosts + 1)]
         addresses = [f"10.77.0.{number}" for number in range(1, hosts + 1)]
         if alone:
@@ -128,11 +142,13 @@ class Cluster:
             Host(name, address, folder, environment | self.tls("client"), alone)
             for name, address in zip(names, addresses, strict=True)
         ]
-        place = folder / "scheduler.json"
-        self._dask("scheduler", self.hosts[0], "--protocol", "tls", "--scheduler-file", place)
+        place, port = folder / "scheduler.json", 0 if alone else 8786
+        options = ["--protocol", "tls", "--port", port, "--scheduler-file", place]
+        options += ["--dashboard-address", "127.0.0.1:0"]
+        self._dask("scheduler", self.hosts[0], *options)
         self.address = self._written(place)["address"]
-        for host in self.hosts:
-            self._dask("worker", host, self.address, "--name", host.name, "--nthreads", 1)
+        for host in self.hosts[0 if worker_on_first else 1 :]:
+            self._dask("worker", host, self.address, "--name", host.name, *WORKER.split())
         self.security = security(self.certificates)
 
     def tls(self, part: str) -> dict:
@@ -146,22 +162,21 @@ class Cluster:
         return variables
 
     def _dask(self, part: str, host: Host, *words) -> None:
-        log = (self.folder / f"{part}-{host.name}.log").open("w")
-        listen = ["--host", host.address, "--dashboard-address", "127.0.0.1:0"]
-        if part == "scheduler":
-            listen += ["--port", "0"]
-        else:
-            listen += ["--memory-limit", "2GiB", "--death-timeout", "60", "--local-directory", "."]
         strict = self.tls(part) | {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true"}
-        command = [sys.executable, "-m", "dask", part, *words, *listen]
-        self.processes.append(
-            host.start(*command, environment=strict, stdout=log, stderr=subprocess.STDOUT)
-        )
-        log.close()
+        command = [sys.executable, "-m", "dask", part, *words, "--host", host.address]
+        name = part if part == "scheduler" else host.name
+        self.commands[name] = partial(host.start, *command, environment=strict)
+        self.begin(name)
+
+    def begin(self, name: str) -> None:
+        """Start the scheduler, or the worker of a host."""
+        with (self.folder / f"{name}.log").open("a") as log:
+            options = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
+            self.processes[name] = self.commands[name](**options)
 
     def _written(self, place: Path) -> dict:
         end = time.monotonic() + START
-        while time.monotonic() < end and self.processes[0].poll() is None:
+        while time.monotonic() < end and self.processes["scheduler"].poll() is None:
             try:
                 return json.loads(place.read_text())
             except (OSError, ValueError):  # not there yet, or not whole
@@ -175,11 +190,11 @@ class Cluster:
 
     def close(self) -> None:
         """End everything."""
-        for process in reversed(self.processes):
+        for process in reversed(self.processes.values()):
             process.terminate()
-        for process in reversed(self.processes):
+        for process in reversed(self.processes.values()):
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

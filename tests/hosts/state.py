@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import cloudpickle
 from distributed import Client
 
-SETTLE = 15  # seconds for what ends by itself: released tasks, a client that has said goodbye
+SETTLE = 90  # seconds for what ends by itself: released tasks, a client that has said goodbye
 
 
 def of_process(folders=()):
@@ -145,12 +145,12 @@ def of_scheduler(dask_scheduler, me):
     }
 
 
-def snapshot(client: Client) -> dict:
+def snapshot(client: Client, settle: float = SETTLE) -> dict:
     """Return a nested dict of everything; what runs out by itself is waited for."""
     import tests.hosts.state as here
 
     cloudpickle.register_pickle_by_value(here)
-    end = time.monotonic() + SETTLE
+    end = time.monotonic() + settle
     while True:
         scheduler = client.run_on_scheduler(of_scheduler, me=client.id)
         if not (scheduler["tasks"] or scheduler["clients"]) or time.monotonic() > end:

@@ -26,10 +26,17 @@ from queue import Empty, Queue
 import numpy as np
 import psutil
 
-from tests.losses import hosts, page
-from tests.losses.work import EXACT, WORKS
+from tests.__main__ import SLOWNESS
+from tests.hosts.network import PRIVATE, why_not
+from tests.losses import EXACT, WORKS, page
+from tests.losses.hosts import Hosts
+from tests.notebook_format import ROOT
 
-LIMIT = 150  # seconds from a loss to the end of the work: twice worker-ttl, and the work again
+SLOW = float(os.environ.get(SLOWNESS, "1"))
+# Seconds from a loss to the end of the work: twice worker-ttl, and the work again.
+LIMIT = 150 * SLOW
+# Half of what `start_cluster` sets and lesson 08 tells: more losses in the same time.
+SETTINGS = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "30s"}
 SAVED = ("KMeans fit, saved", "stream, saved")
 # Losses of a worker; of the notebook (its works are the saved ones); of the scheduler.
 HERE = ("killed", "stopped", "paused")
@@ -45,26 +52,24 @@ class Stuck(Exception):
 class Session:
     """A notebook with its cluster, here or on hosts, and the numbers that are right."""
 
-    def __init__(self, place: hosts.Hosts | None, folder: Path):
+    def __init__(self, place: Hosts | None, folder: Path):
         self.place, self.folder, self.right = place, folder, {}
         self.begin()
 
     def begin(self) -> None:
         """Start the notebook's process."""
         command = [sys.executable, "-m", "tests.losses.work", str(self.folder)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with open(self.folder / "notebook.log", "a") as log:
+            options |= {"stderr": log, "start_new_session": True}
             if self.place:
-                command.append(hosts.SCHEDULER)
-                self.notebook = self.place.on("h0", command, stderr=log, **pipes)
+                self.notebook = self.place.hosts[0].start(*command, self.place.address, **options)
             else:
-                pipes |= {"cwd": hosts.ROOT, "stderr": log, "start_new_session": True}
-                pipes |= {"env": os.environ | hosts.SETTINGS}
-                self.notebook = subprocess.Popen(command, **pipes)
+                self.notebook = subprocess.Popen(command, cwd=ROOT, **options)
         self.answers: Queue = Queue()
         threading.Thread(target=self._listen, args=(self.notebook,), daemon=True).start()
         try:
-            if "began" not in self.hear(240):
+            if "began" not in self.hear(240 * SLOW):
                 log = (self.folder / "notebook.log").read_text(errors="replace")
                 raise Stuck(f"the notebook did not begin: {log[-300:]}")
         except Stuck:
@@ -181,7 +186,7 @@ def lose(session: Session, kind: str, victim: tuple[str, int], seconds: float) -
     elif kind == "host killed":
         session.place.kill(name)
     elif kind == "scheduler killed":
-        session.place.kill("h0")
+        session.place.kill("scheduler")
     elif kind == "notebook killed":
         session.notebook.kill()
     else:
@@ -217,7 +222,11 @@ def play(session: Session, work: str, kind: str, rng: random.Random) -> dict | N
         session.hear(1)
         return None
     start = begun = time.monotonic()
-    lose(session, kind, rng.choice(victims), passing)
+    try:
+        lose(session, kind, rng.choice(victims), passing)
+    except ProcessLookupError:  # it ended by itself a moment ago
+        session.hear(LIMIT)
+        return None
     try:
         if kind == "notebook killed":
             session.notebook.wait(10)
@@ -278,7 +287,7 @@ def series(todo: list[list], on_hosts: bool, minutes: float) -> list[dict]:
     until = time.monotonic() + minutes * 60
     folder = Path(tempfile.mkdtemp(prefix="losses-"))
     try:
-        place = hosts.Hosts(folder, 3) if on_hosts else None
+        place = Hosts(folder) if on_hosts else None
         for work, kind, seed in todo:
             if time.monotonic() > until:
                 break
@@ -327,27 +336,30 @@ def main(arguments: list[str] | None = None) -> int:
     if given.page:
         page.write()
         return 0
-    if given.hosts and (lacks := hosts.missing()):
+    if given.hosts and (lacks := why_not()):
         parser.error(lacks)
     facts = {"seed": given.seed, "jobs": given.jobs, "machine": page.machine(), "runs": []}
     if given.json and given.json.exists():
         facts = json.loads(given.json.read_text(encoding="utf-8"))
     done = {run["seed"] for run in facts["runs"]}
     todo = [case for case in cases(given) if case[2] not in done]
-    if given.jobs > 1 or (given.hosts and hosts.INSIDE not in os.environ):
-        runs = _in_processes(todo, given)
+    ended = True
+    if given.these:
+        runs = series(json.loads(given.these), given.hosts, given.minutes)
     else:
-        todo = json.loads(given.these) if given.these else todo
-        runs = series(todo, given.hosts, given.minutes)
+        runs, ended = _in_processes(todo, given)
     facts["runs"] = sorted(facts["runs"] + runs, key=lambda run: run["seed"])
     if given.json:
         given.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print("\n".join(page.table(facts["runs"], "way", "work", "kind")))
-    return int(bool(page.failed(runs)))
+    return int(bool(page.failed(runs)) or not ended)
 
 
-def _in_processes(todo: list[list], given: argparse.Namespace) -> list[dict]:
-    """Share the runs out to processes of this command; on hosts, each in its own namespaces."""
+def _in_processes(todo: list[list], given: argparse.Namespace) -> tuple[list[dict], bool]:
+    """Share the runs out to processes of this command; on hosts, each in its own namespaces.
+
+    Returns the runs, and whether all processes came to their end.
+    """
     started = []
     with tempfile.TemporaryDirectory() as folder:
         for job in range(given.jobs):
@@ -355,15 +367,16 @@ def _in_processes(todo: list[list], given: argparse.Namespace) -> list[dict]:
             own = ["--these", json.dumps(todo[job :: given.jobs]), "--json", str(path)]
             command = [sys.executable, "-m", "tests.losses", *own, "--minutes", str(given.minutes)]
             if given.hosts:
-                command = hosts.enter([*command, "--hosts"])
-            process = subprocess.Popen(command, cwd=hosts.ROOT, stdout=subprocess.DEVNULL)
+                command = ["unshare", *PRIVATE, *command, "--hosts"]
+            options = {"env": os.environ | SETTINGS, "stdout": subprocess.DEVNULL}
+            process = subprocess.Popen(command, cwd=ROOT, **options)
             started.append((path, process))
         for _, process in started:
             process.wait()
         found = [json.loads(path.read_text("utf-8")) for path, _ in started if path.exists()]
     if len(found) < len(started):
         print("a process of the harness ended without a result", file=sys.stderr)
-    return [run for facts in found for run in facts["runs"]]
+    return [run for facts in found for run in facts["runs"]], len(found) == len(started)
 
 
 if __name__ == "__main__":

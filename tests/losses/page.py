@@ -39,8 +39,8 @@ Seconds run from the loss to the end of the work: median, maximum. For a noteboo
 start of the new one.
 
 `worker-ttl` is 30 s here, half of what `start_cluster` sets: a worker that was stopped is noticed
-after 30 to 60 s. The hosts are network namespaces of one machine, without TLS and with a common
-disk. A worker has one thread.
+after 30 to 60 s. The hosts are network namespaces of one machine, with TLS and a folder for data
+that all share. A worker has one thread.
 
 joblib's search is here for comparison. It scatters its data, which then have no recipe, and may end
 with an error or wait for ever. Lesson 06 says what to do instead: "search, plain tasks".

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
@@ -33,6 +32,7 @@ from helpers.cluster import ClusterError, close_cluster, start_cluster
 from helpers.data import FLIGHTS, blobs, dtypes, write_months
 from helpers.federated import Federation
 from helpers.kmeans import DistributedKMeans
+from tests.losses import WORKS
 from tests.losses.resume import from_lesson
 
 WORKERS = 3
@@ -190,22 +190,6 @@ def resumed_training(client: Client, folder: Path) -> list[float]:
     return [model.t_, *model.coef_.ravel()]
 
 
-WORKS: dict[str, Callable] = {
-    "partition reading": reading,
-    "KMeans fit": fit,
-    "predict": predict,
-    "search, joblib": search,
-    "search, plain tasks": plain_search,
-    "Incremental": incremental,
-    "own chain": chain,
-    "federated rounds": federated,
-    "KMeans fit, saved": resumed_fit,
-    "stream, saved": resumed_training,
-}
-# How near the numbers must come: sums in another order differ in their last bits.
-EXACT = {"partition reading", "predict", "own chain", "Incremental", "stream, saved"}
-
-
 def workers(client: Client, deadline: float) -> dict[str, int]:
     """Process of each worker, when all are there and answer.
 
@@ -252,10 +236,11 @@ def main() -> None:
             except RuntimeError as error:
                 say(error=str(error))
             continue
+        work = globals()[WORKS[request["do"]]]
         say(working=request["do"])
         start = monotonic()
         try:
-            numbers = [float(number) for number in WORKS[request["do"]](client, Path(folder))]
+            numbers = [float(number) for number in work(client, Path(folder))]
             answer = {"numbers": numbers}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}

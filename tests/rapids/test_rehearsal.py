@@ -4,11 +4,25 @@ import mmap
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
+import dask.array as da
 import pandas as pd
 import pytest
 
 from helpers.machine import missing_gpu_packages
-from tests.rehearsal.faults import CONCAT, LOOP, NO_ARRAY, NO_LIST, TOL
+from tests.rehearsal.faults import (
+    ARROW,
+    CLUSTERS,
+    COLUMNS,
+    CONCAT,
+    FROM,
+    LOOP,
+    NO_ARRAY,
+    NO_LIST,
+    PARAMETER,
+    ROWS,
+    START,
+    TOL,
+)
 from tests.rehearsal.names_of import FILE, as_text, names
 
 if missing := missing_gpu_packages():
@@ -18,6 +32,8 @@ if missing := missing_gpu_packages():
     )
 
 import cudf
+from cuml.cluster.kmeans_mg import KMeansMG
+from cuml.dask.common.dask_arr_utils import validate_dask_array
 
 
 def test_the_names_are_those_of_the_installed_packages():
@@ -25,17 +41,30 @@ def test_the_names_are_those_of_the_installed_packages():
     assert FILE.read_text(encoding="utf-8") == as_text(names()), again
 
 
+def on_workers(**keywords):
+    """The model of one rank, which the workers make."""
+    return KMeansMG(handle=None, **keywords)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: iter(cudf.core.mixins.notiterable.NotIterable()), LOOP),
         (lambda: cudf.Series.tolist(None), NO_LIST),
+        (lambda: cudf.DataFrame.iterrows(None), ROWS),
         (lambda: cudf.core.frame.Frame.__array__(None), NO_ARRAY),
+        (lambda: cudf.core.frame.Frame.__arrow_array__(None), ARROW),
         (lambda: cudf.concat([pd.DataFrame()]), CONCAT),
+        (lambda: cudf.from_pandas(3), FROM),
+        (lambda: validate_dask_array(da.ones((4, 4), chunks=2)), COLUMNS),
+        (lambda: on_workers(init="k-means++")._validate_fit_params(), START),
+        (lambda: on_workers(n_clusters=0)._validate_fit_params(), CLUSTERS),
+        (lambda: on_workers().set_params(n_cluster=2), PARAMETER),
+        (lambda: on_workers(n_cluster=2), "unexpected keyword argument 'n_cluster'"),
     ],
 )
 def test_the_words_are_those_of_the_installed_packages(call, words):
-    with pytest.raises(TypeError) as error:
+    with pytest.raises((TypeError, ValueError)) as error:
         call()
     assert words in str(error.value)
 

@@ -3,7 +3,8 @@
 Stand-ins for CuPy, cuDF, cuML and dask-cuda refuse what the real ones refuse (rules.md) and compute
 on the host. A lesson must run to its end with the stored outputs. This is a rehearsal, and no test
 on a GPU. ``--faults`` plants the mistakes of faults.py, too. ``--drop`` leaves each conversion of a
-lesson (`to_host`, `to_device`, `asarray`) out once, in a cell of its own, and prints what came.
+lesson (`to_host`, `to_device`, `asarray`) out once, runs the cells up to where its result is used,
+and prints what came.
 """
 
 import argparse
@@ -17,12 +18,26 @@ from pathlib import Path
 
 import pytest
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
 from tests.course import test_lessons
 from tests.notebook_format import ROOT, dumps, read
-from tests.rehearsal.faults import FAULTS, place, plant, unplanted, without_conversions
+from tests.rehearsal.faults import (
+    FAULTS,
+    place,
+    plant,
+    unplanted,
+    up_to_use,
+    without_conversions,
+)
 
 SHADOW = Path(__file__).parent / "shadow"
+EXAMPLES = """
+import doctest
+
+for each in [each for each in globals().values() if getattr(each, "__module__", 0) == "__main__"]:
+    doctest.run_docstring_examples(each, dict(globals()), optionflags=doctest.ELLIPSIS)
+"""
 
 
 @contextmanager
@@ -63,15 +78,19 @@ def rehearse(path: Path, changes=(), gpus: int = 2) -> tuple[list[str], list[str
 
 
 def rehearse_solution(path: Path) -> list[str]:
-    """Run a solution; return the checks that did not find it right, or where it stopped."""
+    """Run a solution; return the checks and examples that came out wrong, or where it stopped."""
     with stage(), tempfile.TemporaryDirectory() as folder:
+        copy, notebook = Path(folder, path.name), read(path)
+        notebook.cells.append(new_code_cell(EXAMPLES))
+        copy.write_text(dumps(notebook), encoding="utf-8")
         try:
-            new = test_lessons.execute(path, Path(folder), cwd=path.parent)
+            new = test_lessons.execute(copy, Path(folder, "run"), cwd=path.parent)
         except pytest.fail.Exception as stopped:
             return [str(stopped)]
     checks = [cell for cell in new.cells if cell.source.startswith("check(")]
     right = [test_lessons.RIGHT.match("\n".join(test_lessons.facts(cell))) for cell in checks]
-    return [test_lessons.shown(cell) for cell, ok in zip(checks, right, strict=True) if not ok]
+    wrong = [test_lessons.shown(cell) for cell, ok in zip(checks, right, strict=True) if not ok]
+    return wrong + test_lessons.facts(new.cells[-1])
 
 
 def lesson(number: str) -> Path:
@@ -88,7 +107,7 @@ def with_faults(number: str) -> tuple[list[str], list[str]]:
     for fault in chosen:
         index = place(notebook, fault)
         source = notebook.cells[index].source.replace(fault.old, fault.new, 1)
-        changes.append((index, "\n".join(filter(None, [source, fault.then]))))
+        changes.append((index, [*filter(None, [source, fault.then])]))
     different, said = rehearse(path, changes)
     seen = dict(zip(chosen, said, strict=True)) if said else {}
     unseen = [f"{fault.new}: {seen.get(fault, 'not reached')}" for fault in chosen]
@@ -110,18 +129,19 @@ def _noticed(fault, said: str | None, cell: NotebookNode) -> bool:
 def drop(path: Path) -> Iterator[str]:
     """Yield a line for each conversion that is left out: what a GPU would say."""
     stored = read(path)
-    changes = [
-        (i, source)
-        for i, cell in enumerate(stored.cells)
-        if cell.cell_type == "code" and "raises-exception" not in cell.metadata.get("tags", ())
-        for source in without_conversions(cell.source)
-    ]
+    changes, expected = [], []
+    for i, cell in enumerate(stored.cells):
+        if cell.cell_type == "code" and "raises-exception" not in cell.metadata.get("tags", ()):
+            cells = up_to_use(stored, i)
+            for source in without_conversions(cell.source):
+                changes.append((i, [source, *(later.source for later in cells[1:])]))
+                expected.append([line for each in cells for line in test_lessons.facts(each)])
     _, said = rehearse(path, changes)
-    for (i, source), text in zip(changes, said, strict=True):
-        legal = text.strip().splitlines() == test_lessons.facts(stored.cells[i])
-        right = stored.cells[i].source.splitlines()
-        changed = next(line for line in source.splitlines() if line not in right)
-        yield f"[{i}] {changed.strip()}\n    {'the same' if legal else text.strip()[-120:]}"
+    for (i, (source, *_)), right, text in zip(changes, expected, said, strict=True):
+        lines = stored.cells[i].source.splitlines()
+        changed = next(line for line in source.splitlines() if line not in lines)
+        result = "the same" if text.strip().splitlines() == right else text.strip()[-120:]
+        yield f"[{i}] {changed.strip()}\n    {result}"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,19 +15,20 @@ from nbformat.v4 import new_code_cell
 from tests.notebook_format import output_text
 
 MARK = "planted"
-# Runs a source as a cell does, and prints what it said, printed or raised.
+# Runs sources as cells do, up to the first that raises, and prints what they said.
 PLANTED = """
-def planted(source):
+def planted(*sources):
     import ast, contextlib, io
 
-    said, body = io.StringIO(), ast.parse(source)
+    said = io.StringIO()
     with contextlib.redirect_stdout(said):
         try:
-            last = body.body.pop() if isinstance(body.body[-1], ast.Expr) else None
-            exec(compile(body, "planted", "exec"), globals())
-            if last is not None:
-                value = eval(compile(ast.Expression(last.value), "planted", "eval"), globals())
-                print("" if value is None else repr(value))
+            for body in map(ast.parse, sources):
+                last = body.body.pop() if isinstance(body.body[-1], ast.Expr) else None
+                exec(compile(body, "planted", "exec"), globals())
+                if last is not None:
+                    value = eval(compile(ast.Expression(last.value), "planted", "eval"), globals())
+                    print("" if value is None else repr(value))
         except Exception as error:
             print(f"{type(error).__name__}: {error}")
     print(said.getvalue())
@@ -42,7 +43,7 @@ class Fault(NamedTuple):
     old: str  # stands in one cell only
     new: str
     says: str  # words that the GPU's library says; empty: the cell prints something else
-    then: str = ""  # what shows it, where the cell alone does not
+    then: str = ""  # a cell that shows it, where this one does not
 
 
 IMPLICIT = "Implicit conversion to a NumPy array is not allowed"
@@ -53,6 +54,14 @@ NO_ARRAY = "Implicit conversion to a host NumPy array via __array__ is not allow
 CONCAT = "can only concatenate objects which are instances of"
 JOIN = "right must be a Series or DataFrame"
 TOL = "invalid parameter (tol<=0)"
+# No lesson makes these mistakes: test_rules.py and tests/rapids compare the words.
+ROWS = "cuDF does not support iteration of DataFrame via iterrows"
+ARROW = "Implicit conversion to a host PyArrow object via __arrow_array__ is not allowed"
+FROM = "from_pandas unsupported for object of type int"
+COLUMNS = "Input array cannot be chunked along axis 1"
+START = "init='k-means++' is not supported for KMeansMG."
+PARAMETER = "Invalid parameter 'n_cluster' for `KMeans"
+CLUSTERS = "n_clusters=0 should be a positive integer."
 FAULTS = [
     # Lesson 01: tables, arrays, models
     Fault("01", "sorted(to_host(categories))", "sorted(categories)", LOOP),
@@ -83,6 +92,7 @@ FAULTS = [
     Fault("03", "few.fit(to_host(candidates)", "few.fit(candidates", IMPLICIT),
     Fault("03", "xp.asarray(rng.random(len(clouds)))", "rng.random(len(clouds))", ON_HOST),
     Fault("03", "adjusted_rand_score(to_host(y)", "adjusted_rand_score(y", IMPLICIT),
+    Fault("03", "(y), to_host(model.labels_))", "(y), model.labels_)", IMPLICIT),
     Fault("03", "partial_sums(part, xp.asarray(centers))", "partial_sums(part, centers)", ON_HOST)
     ._replace(then="local_step(points, to_host(start))"),
     Fault("03", "to_host(air).join(to_host(late))", "air.join(to_host(late))", JOIN),
@@ -90,6 +100,15 @@ FAULTS = [
     Fault("03", "init=day_start, tol", "init=z, tol", "does not match the number of clusters"),
     Fault("03", "da.from_array(xp.asarray(images)", "da.from_array(xp.asarray(images.astype(str))",
           "Unsupported dtype"),
+    # Lesson 04: a fit in pieces
+    Fault("04", "model.n_iter_ > 1", "model.n_iter_ == 2", "only one: True", """
+from dask.array import from_array
+from numpy.random import default_rng
+
+noise = backend.to_device(default_rng(0).normal(size=(3_000, 8)).astype("float32"))
+noise = from_array(noise, chunks=(1_000, 8))
+fits = lambda **start: backend.KMeans(n_clusters=5, tol=1e-6, random_state=0, **start)
+print("only one:", len([*pieces(Path(folder.name, "planted.npy"), fits, noise)]) == 1)"""),
     # Lesson 05: to the host, to scikit-learn
     Fault("05", "centers = to_host(model.cluster_centers_)", "centers = model.cluster_centers_",
           ON_HOST, "centers - __import__('numpy').zeros((8, 20))"),
@@ -101,12 +120,12 @@ FAULTS = [
 ]  # fmt: skip
 
 
-def plant(notebook: NotebookNode, changes: list[tuple[int, str]]) -> NotebookNode:
-    """Return a copy with a cell before each of the given ones that runs another source."""
+def plant(notebook: NotebookNode, changes: list[tuple[int, list[str]]]) -> NotebookNode:
+    """Return a copy with a cell before each of the given ones that runs other sources."""
     new = copy.deepcopy(notebook)
     before: dict[int, list[NotebookNode]] = {}
-    for index, source in changes:
-        cell = new_code_cell(f"planted({source!r})", metadata={"tags": [MARK]})
+    for index, sources in changes:
+        cell = new_code_cell(f"planted(*{sources!r})", metadata={"tags": [MARK]})
         before.setdefault(index, []).append(cell)
     first = next(i for i, cell in enumerate(new.cells) if cell.cell_type == "code") + 1
     before.setdefault(first, []).insert(0, new_code_cell(PLANTED, metadata={"tags": [MARK]}))
@@ -145,3 +164,23 @@ def without_conversions(source: str) -> list[str]:
             inner = ast.get_source_segment(source, node.args[0])
             found.append(source.replace(whole, f"({inner})", 1))
     return found
+
+
+def up_to_use(notebook: NotebookNode, index: int) -> list[NotebookNode]:
+    """Return a cell, and those up to one that uses what it made if one of the next three does.
+
+    What ends the cluster, or raises on purpose, is not run twice.
+    """
+    cells, made = [cell for cell in notebook.cells[index:] if cell.cell_type == "code"][:4], set()
+    for node in ast.walk(ast.parse(cells[0].source)):
+        if isinstance(node, ast.FunctionDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            made.add(node.id)
+    for count, cell in enumerate(cells[1:], start=2):
+        raising = "raises-exception" in cell.metadata.get("tags", ())
+        if raising or cell.source.startswith("%") or "close_cluster" in cell.source:
+            break
+        if made & set(re.findall(r"\w+", cell.source)):
+            return cells[:count]
+    return cells[:1]

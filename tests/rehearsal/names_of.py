@@ -31,6 +31,7 @@ def names() -> dict[str, list[str]]:
         "cuml.cluster.KMeans": cuml.cluster.KMeans,
         "cuml.dask.cluster.KMeans": cuml.dask.cluster.KMeans,
         "cuml.linear_model.LinearRegression": cuml.linear_model.LinearRegression,
+        "cuml.linear_model.LogisticRegression": cuml.linear_model.LogisticRegression,
         "cuml.decomposition.PCA": cuml.decomposition.PCA,
         "cuml.preprocessing.StandardScaler": cuml.preprocessing.StandardScaler,
         "dask_cuda.LocalCUDACluster": dask_cuda.LocalCUDACluster,

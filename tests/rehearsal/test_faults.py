@@ -6,10 +6,11 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.notebook_format import read
 from tests.rehearsal.__main__ import SHADOW, lesson, stage, with_faults
-from tests.rehearsal.faults import FAULTS, place, without_conversions
+from tests.rehearsal.faults import FAULTS, place, up_to_use, without_conversions
 
 if find_spec("cupy") or find_spec("cudf"):
     pytest.skip("RAPIDS is installed here; stand-ins would hide it", allow_module_level=True)
@@ -17,7 +18,7 @@ if sys.platform != "linux":
     pytest.skip("RAPIDS runs on Linux, and so does its rehearsal", allow_module_level=True)
 
 
-@pytest.mark.parametrize("number", ["03"])
+@pytest.mark.parametrize("number", ["05"])  # one of the shorter; the weekly workflow has all
 def test_a_lesson_is_rehearsed_and_its_faults_are_seen(number):
     different, unseen = with_faults(number)
     assert different == []
@@ -48,6 +49,15 @@ def test_stand_ins_never_hide_the_real_packages(monkeypatch):
 def test_conversions_are_left_out_one_by_one():
     source = "a = to_host(xp.asarray(b)) + c"
     assert without_conversions(source) == ["a = (xp.asarray(b)) + c", "a = to_host((b)) + c"]
+
+
+def test_what_is_left_out_runs_up_to_where_it_is_used():
+    cells = [new_code_cell(text) for text in ("a = to_host(b)", "print(1)", "print(a)", "a + 1")]
+    notebook = new_notebook(cells=cells)
+    assert up_to_use(notebook, 0) == cells[:3]
+    assert up_to_use(notebook, 1) == cells[1:2]
+    cells[2].metadata["tags"] = ["raises-exception"]
+    assert up_to_use(notebook, 0) == cells[:1]
 
 
 def test_there_are_enough_faults():

@@ -8,7 +8,23 @@ from importlib.util import find_spec
 import pytest
 
 from tests.rehearsal.__main__ import stage
-from tests.rehearsal.faults import CONCAT, IMPLICIT, JOIN, LOOP, NO_ARRAY, NO_LIST, ON_HOST, TOL
+from tests.rehearsal.faults import (
+    ARROW,
+    CLUSTERS,
+    COLUMNS,
+    CONCAT,
+    FROM,
+    IMPLICIT,
+    JOIN,
+    LOOP,
+    NO_ARRAY,
+    NO_LIST,
+    ON_HOST,
+    PARAMETER,
+    ROWS,
+    START,
+    TOL,
+)
 
 if find_spec("cupy") or find_spec("cudf"):
     pytest.skip("RAPIDS is installed here; stand-ins would hide it", allow_module_level=True)
@@ -17,13 +33,17 @@ SETTING = """
 import json, pickle, sys
 import cudf, cuml, cupy, dask, numpy as np, pandas as pd, scipy.sparse
 import dask.array as da, dask.dataframe as dd
+from distributed import Client
+from cuml.dask.cluster import KMeans as OnWorkers
 
-dask.config.set({"dataframe.backend": "cudf", "array.backend": "cupy", "scheduler": "sync"})
+dask.config.set({"dataframe.backend": "cudf", "array.backend": "cupy"})
+client = Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None)
 a, host = cupy.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(3, 2)
 plain = pd.DataFrame({"k": list("abcab"), "v": np.arange(5.0), "w": [1, 1, 2, 2, 3]})
 t = cudf.from_pandas(plain)
 lazy, frame = da.from_array(a, chunks=(2, 2)), dd.from_pandas(t, npartitions=2)
 model = cuml.cluster.KMeans(n_clusters=2, init=a[:2]).fit(a)
+of_array, of_table = (OnWorkers(n_clusters=2).fit(X) for X in (lazy, frame[["v", "w"]]))
 
 def said(rule):
     try:
@@ -56,9 +76,14 @@ RULES = {
     "t.merge(plain, on='k')": JOIN,
     "cudf.concat([t, plain])": CONCAT,
     "t['k'].values": "Unsupported dtype",
-    "next(t.iterrows())": "does not support iteration of DataFrame via iterrows",
+    "next(t.iterrows())": ROWS,
+    "t['v'].__arrow_array__()": ARROW,
+    "cudf.from_pandas(3)": FROM,
     "cuml.cluster.KMeans(tol=0).fit(a)": TOL,
     "cuml.cluster.KMeans(n_cluster=2)": "unexpected keyword argument 'n_cluster'",
+    "cuml.cluster.KMeans().set_params(n_cluster=2)": PARAMETER,
+    "cuml.cluster.KMeans(n_clusters=0).fit(a)": CLUSTERS,
+    "cuml.linear_model.LinearRegression(n_jobs=2)": "unexpected keyword argument 'n_jobs'",
     "cuml.cluster.KMeans(2 * 4).fit(a)": "takes 1 positional argument",
     "cuml.cluster.KMeans(n_clusters=8).fit(a)": "n_samples=3 should be >= n_clusters=8",
     "model.predict(a[:, :1])": "expecting 2 features",
@@ -77,6 +102,20 @@ RULES = {
     "len(frame[frame['v'] > 1])": "3",
     "type(frame['v'].to_dask_array(lengths=True).compute()).__module__": "'cupy'",
     "model.labels_.dtype.name, type(model.predict(host)).__module__": "('int32', 'numpy')",
+    "cuml.cluster.KMeans(n_clusters=2, init=a[1:], max_iter=1).fit(a).n_iter_": "2",
+    "cuml.cluster.KMeans(n_clusters=2, init=a[1:], max_iter=9).fit(a).n_iter_": "2",
+    # distributed: what comes is of the kind of what was fitted, on the device
+    "type(of_array.labels_.compute()), of_array.labels_.chunks": "cupy.ndarray'>, ((2, 1),)",
+    "type(of_array.cluster_centers_)": "cupy.ndarray",
+    "type(of_array.predict(lazy).compute()), of_array.predict(lazy).chunks": "'>, ((nan, nan),)",
+    "type(of_table.labels_.compute())": "cudf.Series",
+    "type(of_table.cluster_centers_)": "cudf.DataFrame",
+    "type(of_table.transform(frame[['v', 'w']]).compute())": "cudf.DataFrame",
+    "len(of_array.get_combined_model().labels_) in (1, 2)": "True",
+    "OnWorkers(n_clusters=2).fit(lazy.rechunk((2, 1)))": COLUMNS,
+    "OnWorkers(n_clusters=2).fit(host)": "has no attribute 'chunks'",
+    "OnWorkers(n_clusters=2, init='k-means++').fit(lazy)": START,
+    "pickle.dumps(of_array)": "has no attribute 'result'",
     # in another order than pandas has
     "list(t.groupby('k')['v'].sum().to_pandas().index) == ['a', 'b', 'c']": "False",
     "list(t.groupby('k', sort=True)['v'].sum().to_pandas().index)": "['a', 'b', 'c']",

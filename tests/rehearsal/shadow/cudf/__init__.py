@@ -377,7 +377,7 @@ CategoricalDtype = _pd.CategoricalDtype
 def from_pandas(obj, nan_as_null=None):
     """Copy a table, a column or an index of the host."""
     if not isinstance(obj, HOST):
-        raise TypeError(f"from_pandas unsupported input type {type(obj)}")
+        raise TypeError(f"from_pandas unsupported for object of type {type(obj).__name__}")
     return _device(obj.copy())
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 from distributed import LocalCluster
@@ -18,11 +19,16 @@ class LocalCUDACluster(LocalCluster):
         if not options.pop("processes", True):
             raise ValueError("Processes are necessary in order to use multiple GPUs with Dask")
         if options.get("rmm_async") and options.get("rmm_pool_size") is not None:
-            raise ValueError("rmm_pool_size and rmm_async are exclusive")
+            warnings.warn(
+                "'rmm_pool_size' is not needed when 'rmm_async' is enabled and will raise an "
+                "exception in the future.",
+                FutureWarning,
+                stacklevel=2,
+            )
         self.gpus = int(os.environ["REHEARSAL_GPUS"])
         n_workers = self.gpus if n_workers is None else n_workers
         if n_workers > self.gpus:
-            raise ValueError(f"Number of workers {n_workers} exceeds the {self.gpus} GPUs")
+            raise ValueError("Can not scale beyond visible devices", list(range(self.gpus)))
         kept = {key: value for key, value in options.items() if key not in OWN}
         super().__init__(n_workers=n_workers, **{"threads_per_worker": 1} | kept)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import partd
 from dask import config
 from dask.array.dispatch import percentile_lookup
-from dask.dataframe import (  # noqa: F401  # noqa: F401
+from dask.dataframe import (  # noqa: F401
     DataFrame,
     Index,
     Series,

@@ -1,5 +1,7 @@
 """cuML's KMeans on one GPU."""
 
+from numbers import Integral
+
 import numpy as np
 
 from cuml.internals.base import Base, to_numbers
@@ -11,8 +13,27 @@ def expanded(rows, centers):
     return np.maximum(squares - 2 * (rows @ centers.T), 0)
 
 
+def lloyd(rows, centers, weights, max_iter, tol):
+    """cuVS's loop: the centres, the inertia before the last step, the count of iterations.
+
+    It ends when the centres move, or the inertia falls, by less than tol. Where max_iter ends it,
+    the count is one more. A cluster without rows keeps its centre.
+    """
+    inertia = 0
+    for n_iter in range(1, max_iter + 1):
+        squares = expanded(rows, centers)
+        before, inertia = inertia, float(squares.min(axis=1) @ weights)
+        members = (squares.argmin(axis=1) == np.arange(len(centers))[:, None]) * weights
+        sizes = members.sum(axis=1, keepdims=True)
+        new = np.where(sizes > 0, members @ rows / np.where(sizes > 0, sizes, 1), centers)
+        moved, centers = ((new - centers) ** 2).sum(), new
+        if moved < tol or before and inertia / before > 1 - tol:
+            return centers, inertia, n_iter
+    return centers, inertia, max_iter + 1
+
+
 class KMeans(Base):
-    """The keywords, refusals and results of cuML's; the search for centres is scikit-learn's."""
+    """The keywords, refusals, steps and results of cuML's; scikit-learn draws the starts."""
 
     def __init__(
         self,
@@ -43,7 +64,7 @@ class KMeans(Base):
         return self
 
     def _check(self):
-        if not isinstance(self.n_clusters, int) or self.n_clusters <= 0:
+        if not isinstance(self.n_clusters, Integral) or self.n_clusters <= 0:
             raise ValueError(f"n_clusters={self.n_clusters} should be a positive integer.")
         if self.tol <= 0:  # cuVS
             raise RuntimeError("invalid parameter (tol<=0)")
@@ -53,27 +74,26 @@ class KMeans(Base):
             raise ValueError(f"init={self.init!r} is not supported")
 
     def _fit(self, rows, weights, X):
-        from sklearn.cluster import KMeans as Plain
+        from sklearn.cluster import kmeans_plusplus
 
         if len(rows) < self.n_clusters:
             raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={self.n_clusters}.")
-        given = not isinstance(self.init, str)
-        init = to_numbers(self.init) if given else "k-means++"
-        if given and init.shape != (self.n_clusters, rows.shape[1]):
-            raise ValueError(
-                f"The shape of the initial centers {init.shape} does not match the number of "
-                f"clusters {self.n_clusters}."
-            )
-        plain = Plain(
-            self.n_clusters,
-            init=init.astype("float64") if given else init,
-            n_init=1 if given else 4,
-            max_iter=self.max_iter,
-            tol=0,
-            random_state=self.random_state,
-        ).fit(rows.astype("float64"), sample_weight=weights)
-        self.cluster_centers_ = self._like(X, plain.cluster_centers_.astype(rows.dtype))
-        self.n_iter_, self.n_features_in_ = plain.n_iter_, rows.shape[1]
+        exact = rows.astype("float64")
+        weights = np.ones(len(rows)) if weights is None else weights.astype("float64")
+        if isinstance(self.init, str):
+            draw = np.random.RandomState(self.random_state)
+            starts = [kmeans_plusplus(exact, self.n_clusters, random_state=draw)[0] for _ in "1234"]
+        else:
+            starts = [to_numbers(self.init).astype("float64")]
+            if starts[0].shape != (self.n_clusters, rows.shape[1]):
+                raise ValueError(
+                    f"The shape of the initial centers {starts[0].shape} does not match the number "
+                    f"of clusters {self.n_clusters}."
+                )
+        runs = [lloyd(exact, start, weights, self.max_iter, self.tol) for start in starts]
+        centers, _, self.n_iter_ = min(runs, key=lambda run: run[1])
+        self.cluster_centers_ = self._like(X, centers.astype(rows.dtype))
+        self.n_features_in_ = rows.shape[1]
 
     def _centers(self):
         return to_numbers(self.cluster_centers_)

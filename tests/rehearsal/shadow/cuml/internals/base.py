@@ -5,6 +5,7 @@ import inspect
 import cudf
 import cupy
 import numpy as np
+from cupy import NAMES
 
 
 def to_numbers(X, name="X", reference=None, n_features=None):
@@ -41,17 +42,18 @@ class Base:
         """Change keywords."""
         for name, value in params.items():
             if name not in self.get_params():
-                raise ValueError(f"Bad param `{name}` passed to set_params")
+                raise ValueError(f"Invalid parameter {name!r} for `{type(self).__name__}`")
             setattr(self, name, value)
         return self
 
     def _like(self, X, result):
-        if isinstance(X, np.ndarray) and self.output_type is None:
-            return result
-        if isinstance(X, cudf.DataFrame | cudf.Series) and self.output_type is None:
-            kind = cudf.DataFrame if result.ndim == 2 else cudf.Series
-            return kind(cupy.asarray(result), index=X.index)
-        return cupy.asarray(result)
+        table = isinstance(X, cudf.DataFrame | cudf.Series)
+        kind = "numpy" if isinstance(X, np.ndarray) else "cudf" if table else "cupy"
+        kind = self.output_type or kind
+        if kind == "cudf":
+            made = cudf.DataFrame if result.ndim == 2 else cudf.Series
+            return made(cupy.asarray(result), index=X.index if table else None)
+        return result if kind == "numpy" else cupy.asarray(result)
 
 
 class Through(Base):
@@ -62,6 +64,10 @@ class Through(Base):
     methods += ("decision_function", "inverse_transform")
 
     def __init__(self, **keywords):
+        known = NAMES[f"{type(self).__module__}.{type(self).__name__}"]
+        for name in keywords:
+            if name not in known and "kwargs" not in known:
+                raise TypeError(f"__init__() got an unexpected keyword argument {name!r}")
         self.model = self.plain(**keywords)
 
     def get_params(self, deep=True):
