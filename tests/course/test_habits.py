@@ -101,3 +101,9 @@ def test_places_are_read():
         2,
         1,
     ]
+
+
+@by_name(LESSONS)
+def test_plots_are_drawn_in_one_style(path):
+    """Axes come from lines, bars and panels of helpers.plots: never bare ones of matplotlib."""
+    assert not re.search(r"\bFigure\(|\bplt\.|\.subplots\(", code(path))
