@@ -6,13 +6,14 @@ from numbers import Integral, Real
 import numpy as np
 
 from helpers.combining import rule_name, sites_needed
+from helpers.joining import known_workers
 
 WEIGHTS = ("trained", "held", "equal")
 
 
 def workers_of(client):
     """Name, nanny and host of each worker that is there, by its address."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = known_workers(client)
     keys = ("name", "nanny", "host")
     return {address: {k: worker.get(k) for k in keys} for address, worker in workers.items()}
 

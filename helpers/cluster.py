@@ -27,6 +27,7 @@ from helpers.joining import (
     in_a_thread,
     join,
     knock,
+    known_workers,
     wait_for_workers,
     within,
 )
@@ -44,6 +45,9 @@ SETTINGS = {  # in the place of Dask's own; what you have set yourself stays
     # to do some were silent for 32 s, and a library that holds the interpreter's lock makes them
     # silent, too.
     "distributed.scheduler.worker-ttl": ("5 minutes", "60 s"),
+    # So often a client renews what it knows of the cluster, without its workers: a call of
+    # scheduler_info() at that moment comes back without one. The call itself asks anew.
+    "distributed.client.scheduler-info-interval": ("2s", "1 hour"),
 }
 LEVELS = {
     # A message that was under way when somebody closed a cluster is no news to a learner.
@@ -182,7 +186,7 @@ def describe_cluster(client):
     """
     from dask.utils import format_bytes
 
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    workers = known_workers(client).values()
     threads = sum(worker["nthreads"] for worker in workers)
     limits = [worker["memory_limit"] for worker in workers]
     memory = format_bytes(sum(limits)) if all(limits) else "memory without a limit"
@@ -408,7 +412,7 @@ def _compare_gpus(client, backend, deadline):
     """
     from helpers.machine import count_gpus
 
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = known_workers(client)
     without = [address for address, worker in workers.items() if "gpu" not in worker]
     if backend.is_gpu and without:
         try:

@@ -254,22 +254,45 @@ def _diagnosis(address, security, error):
     ]
 
 
-def _workers(client):
-    """What the scheduler says of each worker, by its address."""
-    return within(monotonic() + CLOSE, client.scheduler_info, n_workers=-1)["workers"]
+def known_workers(client):
+    """What the scheduler knows of each worker, by its address.
+
+    ``client.scheduler_info()`` says the same and may come back without a worker: it returns a note
+    of the client's, which the client renews every two seconds, without workers.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    Returns
+    -------
+    dict of str to dict
+
+    Raises
+    ------
+    TimeoutError
+        If the scheduler does not answer within some seconds.
+
+    Examples
+    --------
+    >>> sorted(known_workers(client))  # doctest: +SKIP
+    ['tcp://127.0.0.1:36155', 'tcp://127.0.0.1:43235']
+    """
+    asked = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CLOSE)
+    return asked["workers"]
 
 
 def _names(client):
     """For each worker's address the name that people gave it, too."""
     return {
         address: address if worker["name"] == address else f"worker {worker['name']} at {address}"
-        for address, worker in _workers(client).items()
+        for address, worker in known_workers(client).items()
     }
 
 
 def _came(client):
     try:
-        return len(_workers(client))
+        return len(known_workers(client))
     except OSError:
         return "The scheduler fell silent; nobody knows how many"
 
@@ -277,7 +300,7 @@ def _came(client):
 def _silent(client):
     """Name the workers that the scheduler has not heard of for a while, for a message."""
     try:
-        heard = {address: worker["last_seen"] for address, worker in _workers(client).items()}
+        heard = {address: worker["last_seen"] for address, worker in known_workers(client).items()}
     except OSError:
         return ""
     late = [address for address, when in heard.items() if max(heard.values()) - when > CLOSE]

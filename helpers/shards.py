@@ -19,6 +19,7 @@ from sklearn.cluster._kmeans import _labels_inertia  # the compiled step; pinned
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from helpers.backend import to_host
+from helpers.joining import known_workers
 
 FLOATS = [np.float64, np.float32]
 
@@ -414,7 +415,7 @@ def _check_memory(client, X):
 
     A table does not know its bytes. What a chunk needs while it is made is not known, either.
     """
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    workers = known_workers(client).values()
     limits = [worker["memory_limit"] for worker in workers]
     if is_table(X) or np.isnan(X.nbytes) or not limits or not all(limits):  # 0: no limit
         return

@@ -54,7 +54,11 @@ def workers_here(threads):
     }
     options = {"protocol": "inproc", "dashboard": False, "plugins": [Recorder()], **loopback}
     # Copies stay where they are put, and errors of the student's tasks are shown once, by check.
-    quiet = {"distributed.scheduler.active-memory-manager.start": False}
+    # What scheduler_info() says is not replaced by a shorter note while an answer asks for it.
+    quiet = {
+        "distributed.scheduler.active-memory-manager.start": False,
+        "distributed.client.scheduler-info-interval": "1 hour",
+    }
     # A task that asks for a client makes one in this process, which then stays Dask's choice.
     quiet["scheduler"] = dask.config.get("scheduler", None)
     logging.getLogger("distributed.batched").setLevel(logging.WARNING)

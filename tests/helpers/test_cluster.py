@@ -283,6 +283,14 @@ def test_the_dashboard_has_a_free_port_of_its_own_and_a_link_that_follows_dask(m
         assert "dashboard: /proxy/" in describe_cluster(client)
 
 
+def test_workers_are_known_while_the_client_renews_its_note_of_them(monkeypatch):
+    """Dask's scheduler_info() then comes back without one, now and then."""
+    client = start_cluster("cpu", n_workers=1)
+    assert client._periodic_callbacks["scheduler-info"].callback_time > 1e6  # ms
+    monkeypatch.setattr(Client, "scheduler_info", lambda *args, **options: {"workers": {}})
+    assert describe_cluster(client).startswith("1 worker, 1 thread, ")
+
+
 @pytest.mark.parametrize("own, seconds", [("5 minutes", 60), ("7s", 7)])
 def test_the_limit_for_a_silent_worker_reaches_the_scheduler(own, seconds):
     """Unless the user has set one: what Dask has by itself is five minutes."""
@@ -399,7 +407,8 @@ def client_of(workers, gpus=None):
     said = {f"tcp://127.0.0.1:{n}": worker for n, worker in enumerate(workers, 1)}
     counts = {address: (gpus or {}).get(n, 0) for n, address in enumerate(said, 1)}
     return SimpleNamespace(
-        scheduler_info=lambda n_workers: {"workers": said},
+        scheduler=SimpleNamespace(identity=lambda n_workers: {"workers": said}),
+        sync=lambda ask, n_workers, callback_timeout: ask(n_workers),
         run=lambda call, workers: {w: (counts[w], f"{counts[w]} GPUs") for w in workers},
     )
 

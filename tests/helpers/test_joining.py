@@ -328,7 +328,7 @@ def test_a_scheduler_that_falls_silent_after_that_is_told(plain, monkeypatch):
         raise TimeoutError
 
     monkeypatch.setattr(Client, "wait_for_workers", silent)
-    monkeypatch.setattr(Client, "scheduler_info", silent)
+    monkeypatch.setattr(joining, "known_workers", silent)
     text = message(plain.scheduler_address)
     assert "fell silent; nobody knows how many of 1 worker came within 60 s" in text
 

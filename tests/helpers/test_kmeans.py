@@ -53,7 +53,7 @@ def model(host):
 
 def spread(X, client, n_workers):
     """Chunks of X, each sent to one of the first workers in turn."""
-    workers = sorted(client.scheduler_info(n_workers=-1)["workers"])[:n_workers]
+    workers = sorted(client.nthreads())[:n_workers]
     return client.persist(X, workers=workers)
 
 

@@ -198,7 +198,7 @@ def workers(client: Client, deadline: float) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     while monotonic() < deadline:
-        there = list(client.scheduler_info(n_workers=-1)["workers"])
+        there = list(client.nthreads())
         asked = {a: client.submit(os.getpid, workers=[a], pure=False) for a in there}
         with suppress(DaskTimeoutError):
             wait(list(asked.values()), timeout=10)

@@ -99,7 +99,7 @@ def cuml_modules(client):
 
     def blobs(n_samples, n_features, centers, n_parts=None, shuffle=True, verbose=False, **others):
         X, y = make_blobs(n_samples, n_features, centers=centers, shuffle=shuffle, **others)
-        rows = -(-n_samples // (n_parts or len(client.scheduler_info(n_workers=-1)["workers"])))
+        rows = -(-n_samples // (n_parts or len(client.nthreads())))
         return da.from_array(X.astype("f4"), chunks=(rows, -1)), da.from_array(y, chunks=rows)
 
     def to_table(X):

@@ -162,7 +162,7 @@ def test_the_distributed_fit_gathers_what_the_lessons_read(orchestration):
     rows = (near + generator.normal(size=(90, 2))).astype("float32")
     expected = filled(rows)
     with workers_here([1, 1, 1]) as (client, _):
-        a, b, c = client.scheduler_info()["workers"]
+        a, b, c = client.nthreads()
         X = spread(client, np.split(rows, [40, 40, 60]), [a, c, b, a])  # c has an empty chunk only
         model = cuml.dask.cluster.KMeans(client=client, n_clusters=2, init=CENTERS).fit(X)
         assert np.asarray(model.labels_).tolist() == np.asarray(expected.labels_).tolist()
