@@ -270,8 +270,8 @@ def ask(site, method, arguments):
         try:
             return answer.result(timeout=1)
         except TimeoutError:
-            if answer.done():  # then it is the site's own error
-                raise
+            if answer.done():  # it came this moment, or this is the site's own error
+                return answer.result()
             # Dask forgets a question to an actor that has just gone, and its thread would wait for
             # ever.
             if site.key not in get_worker().state.actors:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -618,6 +619,27 @@ def test_a_question_to_a_site_that_was_given_up_frees_its_worker(threads):
     error = threads.submit(asked, workers=[place]).exception(timeout=60)
     assert "gone was given up" in str(error)
     assert threads.submit(abs, -1, workers=[place]).result(timeout=60) == 1
+
+
+def test_an_answer_that_comes_when_the_wait_ends_counts():
+    class Answer:
+        def __init__(self, outcome):
+            self.outcome = outcome
+
+        def done(self):
+            return True
+
+        def result(self, timeout=None):
+            if timeout or self.outcome is None:
+                raise TimeoutError("the site's own" if self.outcome is None else "")
+            return self.outcome
+
+    def site(outcome):
+        return SimpleNamespace(label=lambda: Answer(outcome), key="site")
+
+    assert ask(site(5), "label", pickle.dumps(())) == 5
+    with pytest.raises(TimeoutError, match="the site's own"):
+        ask(site(None), "label", pickle.dumps(()))
 
 
 def test_all_late_is_an_error_in_time(threads):
