@@ -44,6 +44,12 @@ def taken():
         yield other.getsockname()[1]
 
 
+def listens(port):
+    """Whether anybody does, at a port of this machine."""
+    with socket.socket() as visitor:
+        return visitor.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextlib.contextmanager
 def jupyterlab(tmp_path, port, within=lambda folder: []):
     """Start JupyterLab in a copy of the course: its address with the token, and its data."""
@@ -70,10 +76,12 @@ def jupyterlab(tmp_path, port, within=lambda folder: []):
         end, found = time.monotonic() + LONG / 1000, None
         while not found and time.monotonic() < end and started.poll() is None:
             time.sleep(0.3)
-            found = re.search(r"http://127\.0\.0\.1:\d+/course\?token=\w+", log.read_text())
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/course\?token=\w+\n", log.read_text())
+            if found and not listens(int(found[1])):  # it tells its address before it listens there
+                found = None
         assert found, log.read_text()
         assert f":{port}/" not in found[0] and "already in use" in log.read_text()
-        yield found[0], data, started
+        yield found[0].strip(), data, started
     finally:
         children = process.children(recursive=True) if process.is_running() else []
         for each in [process, *children]:
