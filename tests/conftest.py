@@ -1,8 +1,21 @@
 """What tests of several folders use."""
 
 import multiprocessing
+from collections.abc import Iterator
 
+import dask
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_scheduler() -> Iterator[None]:
+    """Give the next file's tests Dask's scheduler as it was.
+
+    A worker in this process may become a client, too, which ends after the others and then leaves
+    "dask.distributed" behind.
+    """
+    with dask.config.set(scheduler=dask.config.get("scheduler", None)):
+        yield
 
 
 @pytest.fixture
