@@ -81,7 +81,8 @@ def processes():
     with (
         dask.config.set(patient | plain),
         LocalCluster(n_workers=3, **options) as cluster,
-        Client(cluster) as client,
+        # Not the default: that is `threads`, whose workers, in this process, take it for theirs.
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
