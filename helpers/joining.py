@@ -254,7 +254,7 @@ def _diagnosis(address, security, error):
     ]
 
 
-def known_workers(client):
+def known_workers(client, seconds=60):
     """What the scheduler knows of each worker, by its address.
 
     ``client.scheduler_info()`` says the same and may come back without a worker: it returns a note
@@ -263,6 +263,8 @@ def known_workers(client):
     Parameters
     ----------
     client : distributed.Client
+    seconds : float
+        To wait for the scheduler's answer.
 
     Returns
     -------
@@ -271,28 +273,34 @@ def known_workers(client):
     Raises
     ------
     TimeoutError
-        If the scheduler does not answer within some seconds.
+        If it does not come.
 
     Examples
     --------
     >>> sorted(known_workers(client))  # doctest: +SKIP
     ['tcp://127.0.0.1:36155', 'tcp://127.0.0.1:43235']
     """
-    asked = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CLOSE)
-    return asked["workers"]
+    try:
+        told = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=seconds)
+    except TimeoutError:
+        raise TimeoutError(
+            f"The scheduler did not say within {seconds:g} s which workers it has: it hangs, or "
+            "its machine is too busy. Try again, or start a new cluster."
+        ) from None
+    return told["workers"]
 
 
 def _names(client):
     """For each worker's address the name that people gave it, too."""
     return {
         address: address if worker["name"] == address else f"worker {worker['name']} at {address}"
-        for address, worker in known_workers(client).items()
+        for address, worker in known_workers(client, CLOSE).items()
     }
 
 
 def _came(client):
     try:
-        return len(known_workers(client))
+        return len(known_workers(client, CLOSE))
     except OSError:
         return "The scheduler fell silent; nobody knows how many"
 
@@ -300,7 +308,9 @@ def _came(client):
 def _silent(client):
     """Name the workers that the scheduler has not heard of for a while, for a message."""
     try:
-        heard = {address: worker["last_seen"] for address, worker in known_workers(client).items()}
+        heard = {
+            address: worker["last_seen"] for address, worker in known_workers(client, CLOSE).items()
+        }
     except OSError:
         return ""
     late = [address for address, when in heard.items() if max(heard.values()) - when > CLOSE]

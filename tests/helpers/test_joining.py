@@ -398,3 +398,12 @@ def test_a_path_that_a_worker_does_not_see_is_told(theirs, tmp_path):
         ClusterError, match=r"nowhere is not there on worker h\d at tls.*COURSE_DATA"
     ):
         check_shared(client, tmp_path, tmp_path / "nowhere")
+
+
+def test_a_scheduler_that_does_not_say_its_workers_is_told():
+    def never(ask, n_workers, callback_timeout):
+        raise TimeoutError
+
+    client = types.SimpleNamespace(scheduler=types.SimpleNamespace(identity=None), sync=never)
+    with pytest.raises(TimeoutError, match="did not say within 7 s which workers it has"):
+        joining.known_workers(client, 7)
