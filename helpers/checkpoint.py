@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
+
+from helpers.data import replace_file
 
 
 def write_checkpoint(path, state):
@@ -21,16 +22,14 @@ def write_checkpoint(path, state):
     OSError
         If the file cannot be written; the one before is still there then.
     """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with open(part, "wb") as file:
+
+    def write(new):
+        with open(new, "wb") as file:
             np.savez(file, allow_pickle=False, **state)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+
+    replace_file(Path(path), write)
 
 
 def read_checkpoint(path, names):

@@ -187,9 +187,11 @@ def write_months(format="csv", folder=None):
             tables = dict(zip(paths, (t for _, t in flights().groupby("month")), strict=True))
             for path in steps(bad, "writing", "files"):
                 table = tables[path]
-                known[path.name] = _replace(path, lambda new, t=table: _write_table(t, new, format))
+                known[path.name] = replace_file(
+                    path, lambda new, t=table: _write_table(t, new, format)
+                )
             sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(known.items()))
-            _replace(folder / SUMS, lambda new: new.write_text(sums, encoding="utf-8"))
+            replace_file(folder / SUMS, lambda new: new.write_text(sums, encoding="utf-8"))
     except OSError as error:
         raise DataError(f"Cannot use {folder} ({error}). {_remedy(error)}") from error
     return paths
@@ -582,10 +584,27 @@ def _is_whole(path, known):
     return whole
 
 
-def _replace(path, write):
-    """Write a file under a name of its own, rename it, and return its SHA-256.
+def replace_file(path, write):
+    """Write a file under a name of its own, then give it its name.
 
     So no half-written file is ever seen, and no other process or thread writes to the same.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    write : callable
+        Writes the file whose path it gets.
+
+    Returns
+    -------
+    str
+        The file's SHA-256.
+
+    Examples
+    --------
+    >>> path = scratch_folder("example") / "words.txt"
+    >>> replace_file(path, lambda new: new.write_text("all or nothing"))[:8]
+    '1c7ccf02'
     """
     new = path.with_name(f".{uuid4().hex}-{path.name}")
     try:

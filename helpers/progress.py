@@ -6,11 +6,10 @@ It is written only where JupyterLab was started by ``python3 run.py lab``, and c
 import json
 import os
 import re
-import tempfile
 from contextlib import suppress
 from datetime import datetime
 
-from helpers.data import cache_folder
+from helpers.data import cache_folder, replace_file
 
 SWITCH = "COURSE_PROGRESS"  # set where progress is to be kept
 STATES = ("not attempted", "not yet", "right")
@@ -82,14 +81,8 @@ def note_progress(name, state=None):
             entry["state"] = max(entry.get("state", STATES[0]), state, key=STATES.index)
         known[name] = entry
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, written = tempfile.mkstemp(dir=path.parent, prefix="progress-", suffix=".json")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(dict(sorted(known.items())), file, indent=1)
-            os.replace(written, path)  # all or nothing
-        except BaseException:
-            os.unlink(written)
-            raise
+        text = json.dumps(dict(sorted(known.items())), indent=1)
+        replace_file(path, lambda new: new.write_text(text, encoding="utf-8"))
     except (OSError, ValueError):  # ValueError: no folder could be named
         return False
     return True

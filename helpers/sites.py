@@ -16,6 +16,8 @@ from sklearn.base import clone, is_classifier, is_clusterer
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 
+from helpers.joining import count
+
 PARAMETERS = ("coef_", "intercept_")
 RECENT = 5  # batches: the error of one alone is noisy
 KNOWN = "SGDClassifier, SGDRegressor or Perceptron"
@@ -308,8 +310,3 @@ def _check_labels(y, rows, classify):
 
 def _kind(y):
     return {"b": "True or False", "U": "text", "S": "bytes"}.get(y.dtype.kind, "numbers")
-
-
-def count(number, noun):
-    """A number and its noun, in the singular or plural."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

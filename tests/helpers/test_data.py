@@ -190,7 +190,7 @@ def test_names_of_new_files_differ_between_processes_and_threads(tmp_path, monke
     monkeypatch.setattr(os, "getpid", lambda: 1)  # as on two hosts that share a disk
     names = []
     for _ in range(2):
-        data._replace(tmp_path / "a", lambda new: names.append(new) or new.write_text("x"))
+        data.replace_file(tmp_path / "a", lambda new: names.append(new) or new.write_text("x"))
     assert len(set(names)) == 2 and all(name.name.startswith(".") for name in names)
 
 
